@@ -1,0 +1,92 @@
+"""Every exception Bioseg raises on purpose. Each message says what was wrong and what to do about it."""
+
+
+class BiosegError(Exception):
+    """Base of all expected failures; the edge (HTTP, command line) maps it once, by type."""
+
+
+class ImageError(BiosegError):
+    """An upload cannot be used as an image."""
+
+
+class UnreadableImage(ImageError):
+    """The bytes are no image, or a damaged one."""
+
+
+class UnsupportedFormat(ImageError):
+    """The bytes are of a format, pixel type or layout outside the allow-list."""
+
+
+class StackNotAllowed(UnsupportedFormat):
+    """The file holds several frames where one image is expected."""
+
+
+class ImageTooLarge(ImageError):
+    """The file or its pixels exceed a limit from the settings."""
+
+
+class UnknownStudy(BiosegError):
+    """No study has this name."""
+
+
+class WrongTask(BiosegError):
+    """The study does another task (segmentation or classification) than the call asked for."""
+
+
+class UnknownVersion(BiosegError):
+    """The registry holds no such version of the study."""
+
+
+class UnknownRequest(BiosegError):
+    """No request record has this id, or it is not the caller's."""
+
+
+class InvalidInput(BiosegError):
+    """A parameter has a value outside the allowed ones."""
+
+
+class IdempotencyConflict(BiosegError):
+    """The same idempotency key came with another body."""
+
+
+class Busy(BiosegError):
+    """The queue in front of the models is full; try again later."""
+
+
+class BundleError(BiosegError):
+    """A bundle on disk is incomplete, altered, or does not reproduce its own sample."""
+
+
+class RuntimeUnavailable(BiosegError):
+    """The framework that a runtime or command needs is not installed."""
+
+
+class DatasetError(BiosegError):
+    """A dataset is missing, incomplete or not laid out as its publisher lays it out."""
+
+
+class SettingsError(BiosegError):
+    """The settings contradict each other or lack something required."""
+
+
+class BlobNotFound(BiosegError):
+    """The blob store holds no bytes under this key."""
+
+
+class Refused(BiosegError):
+    """The screen stopped an image; the request record is kept.
+
+    Parameters
+    ----------
+    reason
+        What the image looks like instead.
+    request_id
+        Of the stored record.
+    screen
+        The screen's answer: verdict (`ask` or `reject`), score, kind, reason and version.
+    """
+
+    def __init__(self, reason: str, request_id: str, screen: dict[str, str | float | None]) -> None:
+        super().__init__(reason)
+        self.request_id = request_id
+        self.screen = screen

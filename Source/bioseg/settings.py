@@ -1,0 +1,64 @@
+"""Every setting: its name, default and what it does. The environment is read here and nowhere else."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bioseg.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """Settings of one installation; each field is the environment variable `BIOSEG_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="BIOSEG_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    data_dir: Path | None = Field(None, description="Folder of the datasets; training and evaluation read it.")
+    state_dir: Path = Field(Path("var"), description="Folder of everything that is written: database, blobs, bundles.")
+    models_dir: Path = Field(Path("data/models"), description="Folder of the shipped bundles, read only.")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder.")
+    blobs: str = Field("", description="Primary blob store, `folder:PATH`; empty: `blobs` in the state folder.")
+    mlflow_uri: str = Field("", description="MLflow tracking server; empty: the one that `bioseg serve` starts.")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the tracking server that `serve` starts.")
+    runtime: Literal["openvino", "reference"] = Field(
+        "openvino", description="`openvino` serves; `reference` runs the bundle's own framework, Keras or torch."
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="Key that signs cookies; empty: generated once and kept in the SQLite database."
+    )
+    max_upload_mb: int = Field(64, ge=1, description="Largest upload, MiB.")
+    max_pixels: int = Field(36_000_000, ge=1, description="Largest image, pixels.")
+    sync_seconds: float = Field(1.0, gt=0, description="How often the worker looks for tasks, seconds.")
+    threads: int = Field(0, ge=0, description="Inference threads of one web worker; 0: CPUs divided by workers.")
+    queue: int = Field(4, ge=0, description="Requests of one web worker that may wait for the models; more get 503.")
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database URL with the default filled in."""
+        return self.database_url or f"sqlite:///{self.state_dir.resolve() / 'bioseg.db'}"
+
+    @property
+    def resolved_blobs(self) -> str:
+        """The primary blob store with the default filled in."""
+        return self.blobs or f"folder:{self.state_dir.resolve() / 'blobs'}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow server to ship to, with the default filled in."""
+        return self.mlflow_uri or f"http://127.0.0.1:{self.mlflow_port}"
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Raises
+    ------
+    SettingsError
+        Naming each variable with an unusable value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = (f"BIOSEG_{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors())
+        raise SettingsError("; ".join(problems)) from error
