@@ -1,5 +1,6 @@
 """Every setting: its name, default and what it does. The environment is read here and nowhere else."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -62,3 +63,8 @@ def load() -> Settings:
     except ValidationError as error:
         problems = (f"BIOSEG_{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors())
         raise SettingsError("; ".join(problems)) from error
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """The environment for a process that Bioseg starts: this one's with some variables changed."""
+    return {**os.environ, **changes}
