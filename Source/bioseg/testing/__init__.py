@@ -1,0 +1,1 @@
+"""What tests share: synthetic twins of the datasets, fakes, contract suites. Nothing shipped imports it."""
