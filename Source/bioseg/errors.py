@@ -90,3 +90,11 @@ class Refused(BiosegError):
         super().__init__(reason)
         self.request_id = request_id
         self.screen = screen
+
+
+class TrackingError(BiosegError):
+    """The MLflow server cannot be reached or refused something; what was to be shipped stays in the queue."""
+
+
+class ProcessFailed(BiosegError):
+    """A process that Bioseg started ended, does not answer, or answers with an error."""
