@@ -1,0 +1,103 @@
+"""Opening the database and bringing its tables up to date."""
+
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from bioseg.errors import SettingsError
+
+_BUSY_MS = 15_000
+_MIGRATION_LOCK = 0x62696F736567  # any number, the same in every process: "bioseg" in ASCII
+_READING = {"reading": True, "postgresql_readonly": True}
+
+
+def connect(url: str) -> Engine:
+    """Open the engine of a database; the caller disposes of it. Call it after a fork, not before.
+
+    SQLite runs in WAL mode, so readers and the one writer do not wait for each other, with `synchronous=FULL`: an
+    upload that was answered survives a power cut, for about a millisecond per commit. A transaction takes the write
+    lock at its start (`BEGIN IMMEDIATE`), because one that first reads and then writes fails at once with "database
+    is locked" when another has written in between; `reading` opens the ones that only read.
+
+    Parameters
+    ----------
+    url
+        `sqlite:////absolute/path.db`, whose folder is created, or `postgresql://user:password@host/name`.
+
+    Raises
+    ------
+    SettingsError
+        For any other database.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    if parsed.database and parsed.database != ":memory:":
+        path = Path(parsed.database)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it holds secrets; SQLite gives its -wal and -shm files the same mode
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_MS / 1000})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def reading(factory: sessionmaker[Session]) -> Session:
+    """Open a session that only reads: on SQLite it neither takes nor waits for the write lock.
+
+    Example
+    -------
+    >>> factory = sessionmaker(connect("sqlite://"))
+    >>> with reading(factory) as session:
+    ...     session.scalar(text("SELECT 1"))
+    1
+    """
+    engine: Engine = factory.kw["bind"]
+    return factory(bind=engine.execution_options(**_READING))
+
+
+def migrate(url: str) -> None:
+    """Bring the tables up to date; several processes may call it at once, one of them does the work.
+
+    Everything happens in one transaction, so a failed migration leaves the database as it was.
+    """
+    engine = connect(url)
+    config = Config()
+    config.set_main_option("script_location", "bioseg.database:migrations")
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def _parse(url: str) -> URL:
+    """Parse a database URL, or raise SettingsError without showing it: it may hold a password."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError("BIOSEG_DATABASE_URL is no URL; use sqlite:///PATH or postgresql://...") from error
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise SettingsError(f"BIOSEG_DATABASE_URL names {parsed.drivername!r}; allowed are sqlite and postgresql")
+    return parsed
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # else the driver begins transactions on its own, and deferred
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -1,0 +1,151 @@
+"""Queries on request records and idempotency keys. The caller owns the session and its transaction."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from bioseg.database.tables import IdempotencyKey, RequestRecord
+from bioseg.errors import Busy, IdempotencyConflict
+
+IDEMPOTENCY_KEPT = timedelta(hours=24)
+_BLOBS = (
+    RequestRecord.image_blob,
+    RequestRecord.mask_blob,
+    RequestRecord.probability_blob,
+    RequestRecord.corrected_mask_blob,
+)
+
+
+def add(session: Session, record: RequestRecord) -> RequestRecord:
+    """Store a record; afterwards its `seq` is set."""
+    session.add(record)
+    session.flush()
+    return record
+
+
+def by_id(session: Session, request_id: str) -> RequestRecord | None:
+    """Find a record by its public id; deleted ones too."""
+    return session.scalar(select(RequestRecord).where(RequestRecord.id == request_id))
+
+
+def page(
+    session: Session,
+    owner: str | None,
+    *,
+    study: str | None = None,
+    label: str | None = None,
+    verdict: str | None = None,
+    since: datetime | None = None,
+    cursor: int | None = None,
+    limit: int = 50,
+) -> tuple[list[RequestRecord], int | None]:
+    """List records, newest first, without the deleted ones.
+
+    Parameters
+    ----------
+    owner
+        Whose records; None: everybody's.
+    study, label, verdict
+        Keep only these. The label is the user's last word: the one of the feedback, else the one of the upload.
+    since
+        Keep what was created then or later.
+    cursor
+        As a former page returned it; None: the first page.
+    limit
+        Most records of one page.
+
+    Returns
+    -------
+    records, cursor
+        The cursor of the next page, or None when this is the last one.
+    """
+    wanted = {
+        RequestRecord.owner: owner,
+        RequestRecord.study: study,
+        RequestRecord.screen_verdict: verdict,
+        func.coalesce(RequestRecord.feedback_label, RequestRecord.label): label,
+    }
+    query = select(RequestRecord).where(RequestRecord.deleted_at.is_(None))
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    if since is not None:
+        query = query.where(RequestRecord.created_at >= since)
+    if cursor is not None:
+        query = query.where(RequestRecord.seq < cursor)
+    records = list(session.scalars(query.order_by(RequestRecord.seq.desc()).limit(limit + 1)))
+    more = len(records) > limit
+    return records[:limit], records[limit - 1].seq if more else None
+
+
+def forget(session: Session, seq: int, now: datetime) -> list[str]:
+    """Cut a record off from its pictures, its comment and its owner's lists; the numbers stay.
+
+    Returns
+    -------
+    Keys of the blobs that no other record names: equal bytes are stored once. Delete them after the commit.
+    """
+    record = session.get_one(RequestRecord, seq)
+    keys = {getattr(record, column.key) for column in _BLOBS} - {None}
+    for column in _BLOBS:
+        setattr(record, column.key, None)
+    record.comment, record.deleted_at = None, now
+    session.flush()
+    return sorted(key for key in keys if not _is_named(session, key))
+
+
+def _is_named(session: Session, key: str) -> bool:
+    named = select(RequestRecord.seq).where(or_(*(column == key for column in _BLOBS)))
+    return session.scalar(named.limit(1)) is not None
+
+
+def by_key(
+    session: Session, owner: str, key: str, body_sha256: str, now: datetime | None = None
+) -> RequestRecord | None:
+    """Find the record that an owner's idempotency key led to within the last 24 hours.
+
+    Raises
+    ------
+    IdempotencyConflict
+        When the key came with another body.
+    """
+    row = session.get(IdempotencyKey, (owner, key))
+    if row is None or row.created_at <= (now or datetime.now(UTC)) - IDEMPOTENCY_KEPT:
+        return None
+    _check_body(row, body_sha256)
+    return by_id(session, row.request_id)
+
+
+def remember_key(
+    session: Session, owner: str, key: str, body_sha256: str, request_id: str, now: datetime | None = None
+) -> None:
+    """Store an idempotency key, and forget all that are older than 24 hours.
+
+    Raises
+    ------
+    Busy
+        When a simultaneous request with the same key and body was first: nothing may be stored twice, and the next
+        attempt gets that one's answer.
+    IdempotencyConflict
+        When that one had another body.
+    """
+    moment = now or datetime.now(UTC)
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at <= moment - IDEMPOTENCY_KEPT))
+    row = IdempotencyKey(owner=owner, key=key, body_sha256=body_sha256, request_id=request_id, created_at=moment)
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        _check_body(session.get_one(IdempotencyKey, (owner, key)), body_sha256)
+        raise Busy(f"another request with the idempotency key {key!r} was just answered; send it again") from error
+
+
+def _check_body(row: IdempotencyKey, body_sha256: str) -> None:
+    if row.body_sha256 != body_sha256:
+        raise IdempotencyConflict(f"the idempotency key {row.key!r} came with another body; use a new key")
+
+
+def by_seq(session: Session, seqs: Sequence[int]) -> list[RequestRecord]:
+    """Find records by their sequence numbers, in ascending order."""
+    return list(session.scalars(select(RequestRecord).where(RequestRecord.seq.in_(seqs)).order_by(RequestRecord.seq)))

@@ -1,0 +1,191 @@
+"""The tables. A change here needs a new migration in `migrations/versions`; a test compares the two."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment, always with the time zone UTC; SQLite itself keeps no zone.
+
+    Raises
+    ------
+    ValueError
+        When given a datetime without a zone (SQLAlchemy passes it on as StatementError).
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Take any zone, store UTC."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give UTC back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Counter = BigInteger().with_variant(Integer, "sqlite")
+Hex32 = String(32)
+Hex64 = String(64)
+Name = String(64)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables; constraints have names, so that later migrations can reach them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012
+        datetime: Utc,
+        float: Double,
+        str: Text,
+        dict[str, float]: JSON,
+        dict[str, Any]: JSON,
+    }
+
+
+class RequestRecord(Base):
+    """One upload, refused and failed ones too; it is also the telemetry event.
+
+    `seq` grows and is never used twice. `timings_ms` holds milliseconds by stage; `latency_ms` is from arrival to
+    the record. `probabilities` holds a share of 1 by class. `*_blob` are keys of the blob store.
+    `memory_rss_mb` is in MiB, `cpu_percent` the machine's, 0 to 100.
+    """
+
+    __tablename__ = "requests"
+    __table_args__ = (
+        Index(None, "owner", "seq"),
+        Index(None, "study", "seq"),
+        {"sqlite_autoincrement": True},
+    )
+
+    seq: Mapped[int] = mapped_column(Counter, primary_key=True)
+    id: Mapped[str] = mapped_column(Hex32, unique=True)
+    created_at: Mapped[datetime]
+    owner: Mapped[str] = mapped_column(Hex32)
+    study: Mapped[str] = mapped_column(Name)
+    task: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16))
+    error: Mapped[str | None]
+    detail: Mapped[str | None]
+
+    screen_verdict: Mapped[str | None] = mapped_column(String(16))
+    screen_score: Mapped[float | None]
+    screen_kind: Mapped[str | None] = mapped_column(Name)
+    screen_reason: Mapped[str | None]
+    screen_version: Mapped[str | None] = mapped_column(Name)
+    overridden: Mapped[bool] = mapped_column(default=False)
+
+    arm: Mapped[str | None] = mapped_column(String(16))
+    version: Mapped[str | None] = mapped_column(Name)
+    precision: Mapped[str | None] = mapped_column(String(16))
+
+    label: Mapped[str | None] = mapped_column(Name)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    image_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
+    mask_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
+    probability_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
+    foreground_fraction: Mapped[float | None]
+    predicted: Mapped[str | None] = mapped_column(Name)
+    probabilities: Mapped[dict[str, float]] = mapped_column(default=dict)
+
+    timings_ms: Mapped[dict[str, float]] = mapped_column(default=dict)
+    latency_ms: Mapped[float]
+    cpu_seconds: Mapped[float]
+    cpu_percent: Mapped[float]
+    memory_rss_mb: Mapped[float]
+
+    feedback_label: Mapped[str | None] = mapped_column(Name)
+    mask_ok: Mapped[bool | None]
+    comment: Mapped[str | None]
+    feedback_at: Mapped[datetime | None]
+    corrected_mask_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
+
+    mlflow_run: Mapped[str | None] = mapped_column(Hex32)
+    mlflow_step: Mapped[int | None] = mapped_column(BigInteger)
+    shipped_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Base):
+    """An `Idempotency-Key` of an owner, the sha256 of the body it came with, and the request it led to."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(Hex32, primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_sha256: Mapped[str] = mapped_column(Hex64)
+    request_id: Mapped[str] = mapped_column(Hex32)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Task(Base):
+    """Durable work after a response. A worker holds it until `claimed_until`; nobody claims it before `not_before`."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (Index(None, "done_at", "kind", "not_before"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Counter, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    request_seq: Mapped[int | None] = mapped_column(Counter, ForeignKey("requests.seq"), index=True)
+    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    claimed_by: Mapped[str | None]
+    claimed_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    done_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+class TelemetryRun(Base):
+    """An MLflow run that takes the points of a study, version and arm; `number` counts such runs from 1."""
+
+    __tablename__ = "telemetry_runs"
+    __table_args__ = (UniqueConstraint("study", "version", "arm", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study: Mapped[str] = mapped_column(Name)
+    version: Mapped[str] = mapped_column(Name)
+    arm: Mapped[str] = mapped_column(String(16))
+    number: Mapped[int]
+    run_id: Mapped[str] = mapped_column(Hex32)
+    points: Mapped[int] = mapped_column(default=0)
+
+
+class Secret(Base):
+    """A secret that was generated at first start."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(Name, primary_key=True)
+    value: Mapped[str]

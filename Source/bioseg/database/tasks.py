@@ -1,0 +1,77 @@
+"""Tasks: durable work after a response, claimed by lease. The caller owns the session and its transaction."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from bioseg.database.tables import Task
+
+LONGEST_WAIT = timedelta(minutes=1)
+
+
+def add(session: Session, kind: str, request_seq: int | None = None, payload: dict[str, Any] | None = None) -> Task:
+    """Add a task in the transaction of the record that it follows."""
+    now = datetime.now(UTC)
+    task = Task(kind=kind, request_seq=request_seq, payload=payload or {}, created_at=now, not_before=now)
+    session.add(task)
+    return task
+
+
+def claim(
+    session: Session, kinds: Sequence[str], limit: int, lease: timedelta, worker: str, now: datetime
+) -> list[Task]:
+    """Take the oldest open tasks until `now + lease`; no two workers get the same one.
+
+    On SQLite the transaction holds the write lock; on PostgreSQL the rows are locked and others skip them.
+    Commit right afterwards.
+
+    Parameters
+    ----------
+    worker
+        A name that no other worker has.
+    """
+    claimable = (
+        select(Task)
+        .where(
+            Task.done_at.is_(None),
+            Task.kind.in_(kinds),
+            Task.not_before <= now,
+            or_(Task.claimed_until.is_(None), Task.claimed_until <= now),
+        )
+        .order_by(Task.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = list(session.scalars(claimable))
+    for task in claimed:
+        task.claimed_by = worker
+        task.claimed_until = now + lease
+        task.attempts += 1
+    session.flush()
+    return claimed
+
+
+def finish(session: Session, done: Iterable[Task], now: datetime) -> None:
+    """Mark tasks as done."""
+    session.execute(
+        update(Task)
+        .where(Task.id.in_([task.id for task in done]))
+        .values(done_at=now, claimed_by=None, claimed_until=None, error=None)
+    )
+
+
+def fail(session: Session, failed: Iterable[Task], reason: str, now: datetime) -> None:
+    """Give tasks back with the reason, to be tried again after 2, 4, 8 ... seconds, a minute at most.
+
+    A task whose lease ran out and that another worker has taken since is left to that one.
+    """
+    for task in failed:
+        wait = min(LONGEST_WAIT, timedelta(seconds=2 ** min(task.attempts, 10)))
+        session.execute(
+            update(Task)
+            .where(Task.id == task.id, Task.claimed_by == task.claimed_by, Task.done_at.is_(None))
+            .values(not_before=now + wait, claimed_by=None, claimed_until=None, error=reason)
+        )

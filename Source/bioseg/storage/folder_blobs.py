@@ -1,0 +1,91 @@
+"""Blobs in a folder, `ab/cd/abcd...`, written so that a power cut leaves either all of them or nothing."""
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from bioseg.errors import BlobNotFound, InvalidInput
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class FolderBlobs:
+    """Blobs in a folder, which is created by the first one; several processes may share it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, data: bytes) -> str:
+        """Store bytes durably and return their key; storing them again changes nothing."""
+        key = hashlib.sha256(data).hexdigest()
+        path = self._path(key)
+        if not _has_size(path, len(data)):
+            _make_folder(path.parent)
+            _write(path, data)
+        return key
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes, or raise BlobNotFound when they are missing or no longer have this hash."""
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise BlobNotFound(f"no blob {key} in {self._root}; it was deleted or never stored") from None
+        if hashlib.sha256(data).hexdigest() != key:
+            raise BlobNotFound(f"{path} is damaged, its sha256 has changed; restore it from a backup")
+        return data
+
+    def delete(self, key: str) -> None:
+        """Remove the bytes; missing ones are fine."""
+        self._path(key).unlink(missing_ok=True)
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there are bytes under this key, without reading them."""
+        return self._path(key).is_file()
+
+    def _path(self, key: str) -> Path:
+        """Return the place of a key; checking its form keeps `../` out."""
+        if not _KEY.fullmatch(key):
+            raise InvalidInput(f"{key!r} is no blob key; it is 64 lower-case hexadecimal digits")
+        return self._root / key[:2] / key[2:4] / key
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and its parents durably: each new name is synchronised in the folder above."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _synchronise(folder.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write beside the place, synchronise, then rename, which is atomic."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+        part = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+    _synchronise(path.parent)
+
+
+def _synchronise(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
