@@ -1,0 +1,45 @@
+"""OpenVINO runs the exported graph: what serves."""
+
+from threading import Lock
+
+import openvino
+
+from bioseg.bundles import Bundle
+from bioseg.errors import BundleError
+from bioseg.inference import Floats, Predictor
+from bioseg.inference.layout import from_stored, to_stored
+
+# the precision of a quantised graph stands in the graph; what is not quantised runs in f32
+HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+def load(bundle: Bundle, threads: int) -> Predictor:
+    """Compile the graph of a bundle for the CPU.
+
+    The predictor may be called from any thread; calls run one after the other.
+
+    Raises
+    ------
+    BundleError
+        When OpenVINO cannot read or compile the graph.
+    """
+    contract = bundle.contract
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": HINTS[contract.precision],
+        "INFERENCE_NUM_THREADS": threads,
+        # several workers would pin their threads to the same cores
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        request = openvino.Core().compile_model(bundle.onnx, "CPU", settings).create_infer_request()
+    except RuntimeError as error:
+        raise BundleError(f"OpenVINO cannot run {bundle.onnx}: {error}; export the bundle again") from error
+    lock = Lock()
+
+    def predict(batch: Floats) -> Floats:
+        with lock:
+            request.infer([to_stored(batch, contract)], share_inputs=True)
+            return from_stored(request.get_output_tensor().data, contract)
+
+    return predict

@@ -1,0 +1,61 @@
+"""From an image to the probability of its foreground, as the contract of the bundle says."""
+
+import cv2
+import numpy as np
+
+from bioseg.bundles import Contract
+from bioseg.images import Image
+from bioseg.inference import Floats, Predictor
+from bioseg.inference.normalising import UNIT, normalised, standard_scale
+from bioseg.inference.tiling import tiled
+
+WHOLE_LIMIT = 640 * 640
+"""Pixels up to which an image runs in one piece; with `TILE` it bounds the memory of a run."""
+TILE = 512
+
+
+def foreground_probability(predict: Predictor, contract: Contract, image: Image) -> Floats:
+    """Probability that each pixel is foreground.
+
+    The image is made gray (unless the network takes colour) and normalised over all its pixels. It is squeezed to
+    `contract.side` when that is set; else it runs whole up to `WHOLE_LIMIT` pixels and in seamless tiles above.
+
+    Parameters
+    ----------
+    predict
+        The loaded network.
+    contract
+        Of the bundle that it was loaded from.
+    image
+        (H, W) gray or (H, W, 3) RGB, uint8 or uint16, of any size.
+
+    Returns
+    -------
+    (H, W) float32 in [0, 1].
+    """
+    channels = contract.channels
+    scale = standard_scale(image, channels) if contract.normalisation == "standard" else UNIT
+    if contract.side is not None:
+        return _squeezed(predict, normalised(image, channels, scale), contract.side)
+    whole = image.shape[0] * image.shape[1] <= WHOLE_LIMIT
+    probability = tiled(
+        lambda windows: predict(normalised(windows[0], channels, scale)[np.newaxis]),
+        image,
+        tile=_round_up(max(image.shape[:2]) if whole else TILE, contract.multiple),
+        halo=_round_up(contract.halo, contract.multiple),
+        multiple=contract.multiple,
+    )
+    return probability[..., 0]
+
+
+def _squeezed(predict: Predictor, values: Floats, side: int) -> Floats:
+    height, width = values.shape[:2]
+    shrinking = cv2.INTER_AREA if min(height, width) > side else cv2.INTER_LINEAR
+    square = cv2.resize(values, (side, side), interpolation=shrinking).reshape(1, side, side, -1)
+    probability = predict(np.asarray(square, np.float32))[0, ..., 0]
+    stretched = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(stretched, np.float32)
+
+
+def _round_up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple

@@ -1,0 +1,49 @@
+"""Torch runs the stored network: the reference for bundles that were trained in it."""
+
+from typing import get_args
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from bioseg.bundles import Bundle
+from bioseg.errors import BundleError
+from bioseg.inference import Floats, Predictor
+from bioseg.inference.layout import from_stored, to_stored
+from bioseg.models.torch_resnet_vgg import Architecture, classifier
+
+
+def load(bundle: Bundle, threads: int) -> Predictor:
+    """Build the architecture that the contract names and fill it from `model.safetensors`.
+
+    `threads` holds for the whole process; the predictor may be called from any thread.
+
+    Raises
+    ------
+    BundleError
+        When the architecture is unknown or the weights do not fit it.
+    """
+    contract = bundle.contract
+    torch.set_num_threads(threads)
+    model = _network(bundle)
+
+    def predict(batch: Floats) -> Floats:
+        with torch.inference_mode():
+            return from_stored(model(torch.from_numpy(to_stored(batch, contract))).numpy(), contract)
+
+    return predict
+
+
+def _network(bundle: Bundle) -> nn.Module:
+    contract = bundle.contract
+    known = get_args(Architecture)
+    if contract.architecture not in known:
+        raise BundleError(f"{bundle.path} holds a {contract.architecture!r}; torch builds: {', '.join(known)}")
+    # cast: get_args tells mypy nothing
+    model = classifier(contract.architecture, len(contract.classes))  # type: ignore[arg-type]
+    try:
+        model.load_state_dict(load_file(bundle.weights))
+    except (RuntimeError, SafetensorError) as error:
+        raise BundleError(f"{bundle.weights} does not fit a {contract.architecture}: {error}") from error
+    return model.eval()

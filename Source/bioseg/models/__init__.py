@@ -1,0 +1,1 @@
+"""Network architectures; each framework is imported only in the files that carry its name."""

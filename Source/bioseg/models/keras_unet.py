@@ -1,0 +1,80 @@
+"""U-Net (Ronneberger, Fischer and Brox 2015) in the Keras functional API."""
+
+import keras
+from keras import layers
+
+
+def unet(filters: tuple[int, ...] = (8, 32, 64, 128, 256)) -> keras.Model:
+    """Build a U-Net with batch normalisation for images of any size that is a multiple of 2**(levels - 1).
+
+    The first level has one narrow convolution on each side: at full resolution memory traffic, not arithmetic,
+    sets the time, and thin membranes are still several pixels wide one level down.
+
+    Parameters
+    ----------
+    filters
+        Channels of each level, from full resolution down.
+
+    Returns
+    -------
+    A model from one channel of standardised float32 to probabilities in [0, 1] of the same height and width, with
+    the channel axis where `keras.config.image_data_format()` says.
+    """
+    channel = _channel_axis()
+    image = keras.Input(_image_shape(None), name="image")
+    x, skips = image, []
+    for level, width in enumerate(filters[:-1]):
+        x = _convolve(x, width, times=min(level + 1, 2))
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = _convolve(x, filters[-1], times=2)
+    for level, width in reversed(list(enumerate(filters[:-1]))):
+        x = layers.Conv2DTranspose(width, 2, strides=2)(x)
+        x = layers.Concatenate(axis=channel)([skips[level], x])
+        x = _convolve(x, width, times=min(level + 1, 2))
+    probability = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="probability")(x)
+    return keras.Model(image, probability, name="unet")
+
+
+def _convolve(x: keras.KerasTensor, filters: int, times: int) -> keras.KerasTensor:
+    for _ in range(times):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.BatchNormalization(axis=_channel_axis())(x)
+        x = layers.ReLU()(x)
+    return x
+
+
+def _channel_axis() -> int:
+    return 1 if keras.config.image_data_format() == "channels_first" else -1
+
+
+def _image_shape(side: int | None) -> tuple[int | None, int | None, int | None]:
+    return (1, side, side) if _channel_axis() == 1 else (side, side, 1)
+
+
+def plain_unet(filters: tuple[int, ...] = (64, 128, 256, 512, 1024)) -> keras.Model:
+    """Build the U-Net without normalisation and with dropout at the bottom: the baseline of recipe `seed`.
+
+    Takes one channel of 256x256 intensities in [0, 1] and gives probabilities in [0, 1] of the same size.
+    """
+
+    def convolve(x: keras.KerasTensor, channels: int, size: int = 3) -> keras.KerasTensor:
+        return layers.Conv2D(channels, size, activation="relu", padding="same", kernel_initializer="he_normal")(x)
+
+    image = keras.Input(_image_shape(256), name="image")
+    x, skips = image, []
+    *upper, bottom = filters
+    for width in upper:
+        x = convolve(convolve(x, width), width)
+        if width is upper[-1]:
+            x = layers.Dropout(0.5)(x)
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = layers.Dropout(0.5)(convolve(convolve(x, bottom), bottom))
+    for width, skip in zip(reversed(upper), reversed(skips), strict=True):
+        x = convolve(layers.UpSampling2D()(x), width, size=2)
+        x = layers.Concatenate(axis=_channel_axis())([skip, x])
+        x = convolve(convolve(x, width), width)
+    x = convolve(x, 2)
+    probability = layers.Conv2D(1, 1, activation="sigmoid", name="probability")(x)
+    return keras.Model(image, probability, name="plain_unet")

@@ -1,0 +1,1 @@
+"""Decisions as pure functions: numbers in, a verdict with its reason out."""

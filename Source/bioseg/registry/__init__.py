@@ -1,0 +1,40 @@
+"""Where bundles live: versions by study, and the champion of each."""
+
+from pathlib import Path
+from typing import Protocol
+
+from bioseg.bundles import Bundle
+
+
+class Registry(Protocol):
+    """Bundles by study and version; a version never changes."""
+
+    def versions(self, study: str) -> tuple[str, ...]:
+        """Versions of a study by name; empty for a study without any."""
+        ...
+
+    def champion(self, study: str) -> str | None:
+        """Version that serves, or None."""
+        ...
+
+    def open(self, study: str, version: str) -> Bundle:
+        """Open a version, every file checked.
+
+        Raises
+        ------
+        UnknownVersion
+            Naming the versions there are.
+        BundleError
+            When the bundle is damaged or was made for another name.
+        """
+        ...
+
+    def add(self, folder: Path) -> Bundle:
+        """Take a copy of a sealed bundle in, under the name in its contract.
+
+        Raises
+        ------
+        BundleError
+            When the folder holds no intact bundle, or the version exists.
+        """
+        ...

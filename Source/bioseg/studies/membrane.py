@@ -1,0 +1,51 @@
+"""Cell membranes in electron microscopy (ISBI 2012)."""
+
+from bioseg.datasets import isbi2012
+from bioseg.datasets.augment import Augmentation
+from bioseg.study import SegmenterRecipe, Study
+
+STUDY = Study(
+    name="membrane",
+    title="Cell membranes in electron microscopy",
+    task="segmentation",
+    classes=("membrane", "other"),
+    foreground="membrane",
+    foreground_value=isbi2012.MEMBRANE,
+    foreground_is="boundary",
+    screened_by="kinds",
+    accepts=("membrane EM",),
+    splits=isbi2012.splits,
+    recipes={
+        "default": SegmenterRecipe(),
+        "accurate": SegmenterRecipe(filters=(32, 64, 128, 256, 512), epochs=120),
+        "seed": SegmenterRecipe(
+            architecture="plain_unet",
+            filters=(64, 128, 256, 512, 1024),
+            view="resize",
+            size=256,
+            epochs=5,
+            steps=2000,
+            batch=2,
+            learning_rate=1e-4,
+            schedule="constant",
+            loss="bce",
+            weight_decay=0.0,
+            averaging=0.0,
+            normalisation="unit",
+            augmentation=Augmentation(
+                rotation=0.2,
+                shift=0.05,
+                shear=0.05,
+                zoom=0.05,
+                flip_horizontal=0.5,
+                flip_vertical=0.0,
+                elastic=0.0,
+                gain=0.0,
+                bias=0.0,
+                shading=0.0,
+                blur=0.0,
+                noise=0.0,
+            ),
+        ),
+    },
+)

@@ -1,0 +1,172 @@
+"""The study: one kind of image and what is done with it. Building one loads no framework and reads no file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bioseg.datasets import Splits
+from bioseg.datasets.augment import Augmentation
+from bioseg.datasets.augment_picture import PictureView
+
+Task = Literal["segmentation", "classification"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterRecipe:
+    """How a segmenter is fitted.
+
+    Parameters
+    ----------
+    architecture
+        Name of a network in `models`.
+    filters
+        Channels of each of its levels.
+    view
+        `crop`: random square windows. `resize`: the whole image squeezed to the square.
+    size
+        Side of the square, pixels.
+    epochs, steps, batch
+        An epoch is `steps` steps of `batch` views.
+    learning_rate
+        Peak of the schedule.
+    schedule
+        `cosine`: short warm-up, then down to nearly zero. `constant`.
+    loss
+        `bce` (binary cross-entropy) or `bce+dice`.
+    weight_decay
+        Of AdamW; 0 makes it Adam.
+    averaging
+        Momentum of the exponential average of the weights; 0: none.
+    normalisation
+        As in the bundle's contract.
+    """
+
+    architecture: str = "unet"
+    filters: tuple[int, ...] = (8, 32, 64, 128, 256)
+    view: Literal["crop", "resize"] = "crop"
+    size: int = 256
+    epochs: int = 27
+    steps: int = 100
+    batch: int = 4
+    learning_rate: float = 2e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    loss: Literal["bce", "bce+dice"] = "bce+dice"
+    weight_decay: float = 1e-3
+    averaging: float = 0.995
+    normalisation: Literal["standard", "unit"] = "standard"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierRecipe:
+    """How a classifier is fitted.
+
+    Parameters
+    ----------
+    architecture
+        `resnet18`, `resnet50` or `vgg16`, as torchvision names them; VGG gets a pooled head.
+    side
+        Side of the square that the network takes, pixels.
+    pretrained
+        Start from ImageNet weights: the head first, then all layers at a tenth of the rate. Otherwise one phase.
+    head_epochs, epochs
+        Epochs of the head's phase and of all layers.
+    steps, batch
+        An epoch is `steps` steps of `batch` views.
+    learning_rate
+        Peak of a one-cycle schedule.
+    averaging
+        Momentum of the exponential average of the weights.
+    smoothing
+        Share of the truth that is spread over all classes.
+    views
+        Ranges of the random views of a class; classes without an entry take the default ones.
+    """
+
+    architecture: Literal["resnet18", "resnet50", "vgg16"] = "resnet18"
+    side: int = 128
+    pretrained: bool = False
+    head_epochs: int = 2
+    epochs: int = 15
+    steps: int = 50
+    batch: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-2
+    averaging: float = 0.98
+    smoothing: float = 0.05
+    views: Mapping[str, PictureView] = field(default_factory=dict)
+
+
+Recipe = SegmenterRecipe | ClassifierRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Pictures of one class that are drawn, not read, beside the samples of a classification study.
+
+    Parameters
+    ----------
+    source, label
+        As in a `Sample`.
+    draw
+        Picture (H, W, 3) uint8 of a number, always the same.
+    fit, choose, score
+        Numbers of the pictures in each part of the split.
+    """
+
+    source: str
+    label: str
+    draw: Callable[[int], NDArray[np.uint8]]
+    fit: range
+    choose: range
+    score: range
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One kind of image and what is done with it.
+
+    Parameters
+    ----------
+    name
+        Identifier in addresses, commands and folders.
+    title
+        What people read.
+    task
+        Of its one model.
+    classes
+        Labels a user may give; of a classification study also the classes of its model.
+    recipes
+        How its model is fitted, by the name that `bioseg train --recipe` takes.
+    splits
+        Lists the samples to fit on, to choose with and to score on, given the folder of the datasets.
+    foreground
+        Name of what the mask marks (segmentation).
+    foreground_value
+        Value of the foreground in label images (segmentation).
+    foreground_is
+        `boundary`: it parts an image into regions, which are scored as well (segmentation). `object`: it does not.
+    drawn
+        Pictures that join the samples (classification).
+    screened_by
+        Classification study whose champion screens uploads; None: no screen.
+    accepts
+        Kinds, of the screening study's classes, that this study accepts.
+    """
+
+    name: str
+    title: str
+    task: Task
+    classes: tuple[str, ...]
+    recipes: Mapping[str, Recipe]
+    splits: Callable[[Path], Splits]
+    foreground: str = ""
+    foreground_value: int = 255
+    foreground_is: Literal["object", "boundary"] = "object"
+    drawn: Drawn | None = None
+    screened_by: str | None = None
+    accepts: tuple[str, ...] = ()
