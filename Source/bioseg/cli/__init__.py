@@ -1,0 +1,36 @@
+"""The command line. Exit codes: 0 success, 1 failure with one line of reason, 2 wrong use."""
+
+import logging
+import sys
+
+import click
+
+from bioseg.cli import data, images, models, serving
+from bioseg.errors import BiosegError, InvalidInput, SettingsError, UnknownStudy, UnknownVersion, WrongTask
+
+CHATTY = {"alembic": logging.WARNING, "tifffile": logging.CRITICAL}
+"""Libraries that say more than a user wants: migrations that went well, and every odd tag of a damaged TIFF."""
+
+WRONG_USE = (InvalidInput, SettingsError, UnknownStudy, UnknownVersion, WrongTask)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="bioseg")
+def cli() -> None:
+    """Screen, segment and classify biomedical images, with evidence for every model that serves them."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty, level in CHATTY.items():
+        logging.getLogger(chatty).setLevel(level)
+
+
+for command in (*serving.COMMANDS, *data.COMMANDS, *models.COMMANDS, *images.COMMANDS):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        cli(prog_name="bioseg")
+    except BiosegError as error:
+        click.echo(f"bioseg: {error}", err=True)
+        sys.exit(2 if isinstance(error, WRONG_USE) else 1)

@@ -1,0 +1,133 @@
+"""Commands on image files; nothing is recorded."""
+
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from bioseg import images as pictures
+from bioseg import service, studies
+from bioseg import settings as configuration
+from bioseg.errors import InvalidInput, Refused, WrongTask
+from bioseg.inference import classifying, segmenting
+from bioseg.inference.eightfold import eightfold
+from bioseg.service import Platform
+from bioseg.study import Study, Task
+
+log = logging.getLogger(__name__)
+
+FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+STUDY = click.option("--study", "name", default="membrane", show_default=True, help="Name of the study.")
+PRODUCTS = ("mask", "probability", "overlay")
+
+
+@click.command()
+@FILES
+@STUDY
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write into.")
+@click.option("--version", help="Instead of the champion.")
+@click.option("--save", default="mask", show_default=True, help=f"Any of {', '.join(PRODUCTS)}, comma between.")
+@click.option("--tta", is_flag=True, help="Average over the eight flips and quarter turns.")
+@click.option("--screen", is_flag=True, help="Refuse what the screen does not accept, instead of warning.")
+def segment(
+    files: tuple[Path, ...], name: str, out: Path, version: str | None, save: str, *, tta: bool, screen: bool
+) -> None:
+    """Segment FILES and write `<stem>.<what>.png` for each."""
+    wanted = save.split(",")
+    if unknown := set(wanted) - set(PRODUCTS):
+        raise InvalidInput(f"--save {', '.join(sorted(unknown))}: allowed are {', '.join(PRODUCTS)}")
+    platform, study = _open(name, "segmentation")
+    arm = platform.runtime.version(name, version) if version else platform.runtime.champion(name)
+    predict = eightfold(arm.predict) if tta else arm.predict
+    out.mkdir(parents=True, exist_ok=True)
+    for file in _watched(files):
+        image = pictures.decode(file.read_bytes(), platform.limits)
+        answer = service.screen(platform, study, image)
+        if answer is not None and answer.verdict != "accept":
+            if screen:
+                raise Refused(f"{file}: {answer.reason}", "", {})
+            log.warning("%s: the screen says %s, %s", file, answer.verdict, answer.reason)
+        probability = segmenting.foreground_probability(predict, arm.contract, image)
+        mask = probability > arm.contract.threshold
+        for what in wanted:
+            (out / f"{file.stem}.{what}.png").write_bytes(_product(what, image, probability, mask))
+
+
+@click.command()
+@FILES
+@STUDY
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def screen(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
+    """Tell whether a study would accept FILES, and why."""
+    platform = service.open_platform(configuration.load())
+    study = studies.get(name)
+    answers: list[dict[str, Any]] = []
+    for file in _watched(files):
+        answer = service.screen(platform, study, pictures.decode(file.read_bytes(), platform.limits))
+        if answer is None:
+            raise WrongTask(f"study {name} has no screen")
+        answers.append({"file": str(file)} | dataclasses.asdict(answer))
+    if as_json:
+        click.echo(json.dumps(answers, indent=2))
+        return
+    for row in answers:
+        click.echo(f"{row['file']}: {row['verdict']} ({row['score']:.2f}), {row['reason']}")
+
+
+@click.command()
+@FILES
+@click.option("--study", "name", required=True, help="Name of a classification study.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def classify(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
+    """Tell the class of FILES."""
+    platform, _ = _open(name, "classification")
+    arm = platform.runtime.champion(name)
+    answers = []
+    for file in _watched(files):
+        image = pictures.decode(file.read_bytes(), platform.limits)
+        probabilities = classifying.class_probabilities(arm.predict, arm.contract, image)
+        answer = {
+            "file": str(file),
+            "label": arm.contract.classes[int(probabilities.argmax())],
+            "probabilities": dict(zip(arm.contract.classes, map(float, probabilities), strict=True)),
+        }
+        answers.append(answer)
+    if as_json:
+        click.echo(json.dumps(answers, indent=2))
+        return
+    for answer in answers:
+        click.echo(f"{answer['file']}: {answer['label']}")
+
+
+def _product(what: str, image: pictures.Image, probability: NDArray[np.float32], mask: NDArray[np.bool_]) -> bytes:
+    if what == "mask":
+        return pictures.encode_mask(mask)
+    if what == "probability":
+        return pictures.encode_probability(probability)
+    return pictures.encode_png(pictures.overlay(pictures.to_uint8(image), mask))
+
+
+def _open(name: str, task: Task) -> tuple[Platform, Study]:
+    study = studies.get(name)
+    if study.task != task:
+        raise WrongTask(f"study {name} is a {study.task} study")
+    return service.open_platform(configuration.load()), study
+
+
+def _watched(files: tuple[Path, ...]) -> Iterator[Path]:
+    """The files, with a progress bar on the standard error when there are several."""
+    if len(files) == 1:
+        yield from files
+        return
+    with click.progressbar(files, file=sys.stderr) as bar:
+        yield from bar
+
+
+COMMANDS = (segment, screen, classify)

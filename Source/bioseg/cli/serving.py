@@ -1,0 +1,56 @@
+"""Commands that serve and check an installation."""
+
+import json
+import signal
+import sys
+import threading
+
+import click
+
+from bioseg import settings as configuration
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Web worker processes.")
+def serve(host: str, port: int, workers: int) -> None:
+    """Run the web application, its worker, and an MLflow server when none is named."""
+    from bioseg import processes
+
+    settings = configuration.load()
+    click.echo(f"Bioseg on http://{host}:{port}, MLflow on {settings.tracking_uri}", err=True)
+    sys.exit(processes.serve(settings, host, port, workers))
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what is due, then exit.")
+def worker(*, once: bool) -> None:
+    """Do what follows the responses: ship telemetry to MLflow."""
+    from bioseg import service
+    from bioseg import worker as background
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    background.run(service.open_platform(configuration.load()), once=once, stop=stop)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def doctor(*, as_json: bool) -> None:
+    """Check installation, settings, stores and bundles, and say what to do."""
+    from bioseg import diagnosis
+
+    findings = diagnosis.examine(configuration.load())
+    if as_json:
+        click.echo(json.dumps([finding.__dict__ for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.found}")
+            if not finding.ok:
+                click.echo(f"     {finding.remedy}")
+    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+COMMANDS = (serve, worker, doctor)

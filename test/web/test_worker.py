@@ -1,0 +1,177 @@
+"""The worker does what is due, tries again what fails, and stops when told."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from bioseg import worker
+from bioseg.database import tasks
+from bioseg.database.engine import connect, migrate, reading
+from bioseg.database.tables import RequestRecord, Task
+from bioseg.errors import TrackingError
+from bioseg.worker import Handler
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'bioseg.db'}"
+
+
+@pytest.fixture
+def sessions(url: str) -> Iterator[sessionmaker[Session]]:
+    migrate(url)
+    engine = connect(url)
+    yield sessionmaker(engine, expire_on_commit=False)
+    engine.dispose()
+
+
+def add_tasks(sessions: sessionmaker[Session], count: int) -> None:
+    with sessions.begin() as session:
+        for number in range(count):
+            tasks.add(session, "telemetry", payload={"number": number})
+
+
+def unfinished(sessions: sessionmaker[Session]) -> list[Task]:
+    with reading(sessions) as session:
+        return list(session.scalars(select(Task).where(Task.done_at.is_(None)).order_by(Task.id)))
+
+
+class Recorder:
+    """Notes the batches it is given; fails while `down`."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.down = False
+
+    def __call__(self, batch: Sequence[Task]) -> None:
+        self.batches.append([task.payload["number"] for task in batch])
+        if self.down:
+            raise TrackingError("the server is down")
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+def drain(sessions: sessionmaker[Session], recorder: Recorder, stop: threading.Event | None = None) -> None:
+    worker.drain(sessions, {"telemetry": Handler(recorder, batch=2)}, "worker", stop or threading.Event())
+
+
+def test_all_that_is_due_is_done_in_batches(sessions: sessionmaker[Session], recorder: Recorder) -> None:
+    add_tasks(sessions, 5)
+    drain(sessions, recorder)
+    assert (recorder.batches, unfinished(sessions)) == ([[0, 1], [2, 3], [4]], [])
+
+
+def test_a_kind_that_fails_is_left_until_the_next_look(sessions: sessionmaker[Session], recorder: Recorder) -> None:
+    add_tasks(sessions, 5)
+    recorder.down = True
+    drain(sessions, recorder)
+    assert recorder.batches == [[0, 1]]
+
+
+def test_a_failed_task_is_kept_with_its_reason_and_tried_later(
+    sessions: sessionmaker[Session], recorder: Recorder
+) -> None:
+    add_tasks(sessions, 1)
+    recorder.down = True
+    drain(sessions, recorder)
+    (task,) = unfinished(sessions)
+    assert (task.error, task.not_before > datetime.now(UTC)) == ("the server is down", True)
+
+
+def test_what_failed_is_done_when_the_server_is_back(sessions: sessionmaker[Session], recorder: Recorder) -> None:
+    add_tasks(sessions, 2)
+    recorder.down = True
+    drain(sessions, recorder)
+    recorder.down = False
+    with sessions.begin() as session:
+        session.execute(update(Task).values(not_before=datetime.now(UTC) - timedelta(seconds=1)))
+    drain(sessions, recorder)
+    assert (recorder.batches, unfinished(sessions)) == ([[0, 1], [0, 1]], [])
+
+
+def test_a_begun_batch_is_completed_and_no_other_begun_after_the_signal(
+    sessions: sessionmaker[Session], recorder: Recorder
+) -> None:
+    add_tasks(sessions, 5)
+    stop = threading.Event()
+
+    def signalled(batch: Sequence[Task]) -> None:
+        recorder(batch)
+        stop.set()
+
+    worker.drain(sessions, {"telemetry": Handler(signalled, batch=2)}, "worker", stop)
+    assert (recorder.batches, [task.payload["number"] for task in unfinished(sessions)]) == ([[0, 1]], [2, 3, 4])
+
+
+def test_another_kind_is_done_while_one_fails(sessions: sessionmaker[Session], recorder: Recorder) -> None:
+    add_tasks(sessions, 1)
+    with sessions.begin() as session:
+        tasks.add(session, "mirror", payload={"number": 7})
+    down = Recorder()
+    down.down = True
+    handlers = {"telemetry": Handler(down, batch=2), "mirror": Handler(recorder, batch=2)}
+    worker.drain(sessions, handlers, "worker", threading.Event())
+    assert recorder.batches == [[7]]
+
+
+def start(tmp_path: Path, url: str, tracking_uri: str, *arguments: str) -> subprocess.Popen[bytes]:
+    environment = {"BIOSEG_STATE_DIR": str(tmp_path), "BIOSEG_DATABASE_URL": url, "BIOSEG_MLFLOW_URI": tracking_uri}
+    command = [sys.executable, "-m", "bioseg.cli", "worker", *arguments]
+    return subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE)
+
+
+def test_the_command_ships_what_is_due_and_ends(
+    sessions: sessionmaker[Session], tmp_path: Path, url: str, mlflow_server: str
+) -> None:
+    study = f"membrane-{secrets.token_hex(6)}"
+    with sessions.begin() as session:
+        record = RequestRecord(
+            id=secrets.token_hex(16),
+            created_at=datetime.now(UTC),
+            owner="a" * 32,
+            study=study,
+            task="segmentation",
+            status="done",
+            arm="champion",
+            version="1.0.0",
+            latency_ms=100.0,
+            cpu_seconds=0.2,
+            cpu_percent=50.0,
+            memory_rss_mb=300.0,
+        )
+        session.add(record)
+        session.flush()
+        tasks.add(session, "telemetry", record.seq)
+    process = start(tmp_path, url, mlflow_server, "--once")
+    _, complaints = process.communicate(timeout=120)
+    assert (process.returncode, unfinished(sessions)) == (0, []), complaints.decode()
+    with reading(sessions) as session:
+        run = session.get_one(RequestRecord, record.seq).mlflow_run
+    (point,) = MlflowClient(mlflow_server).get_metric_history(run, "latency_ms")
+    assert (100.0, record.seq) == (point.value, point.step)
+
+
+def test_the_command_ends_when_told(sessions: sessionmaker[Session], tmp_path: Path, url: str, free_port: int) -> None:
+    add_tasks(sessions, 1)
+    process = start(tmp_path, url, f"http://127.0.0.1:{free_port}")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None and unfinished(sessions)[0].attempts == 0:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, complaints = process.communicate(timeout=30)
+    assert process.returncode == 0, complaints.decode()
