@@ -69,8 +69,11 @@ def evaluate(
     platform = service.open_platform(configuration.load())
     chosen = studies.get(study)
     arm = platform.runtime.version(study, version) if version else platform.runtime.champion(study)
-    samples = folders.paired(images, labels) if images and labels else chosen.splits(data_dir()).score
-    report = evaluation.evaluate(chosen, arm.contract, arm.predict, samples, foreground_value=foreground)
+    if images and labels:
+        own = folders.paired(images, labels)
+        report = evaluation.evaluate(chosen, arm.contract, arm.predict, own, foreground_value=foreground)
+    else:
+        report = evaluation.evaluate_held_out(chosen, arm.contract, arm.predict, data_dir())
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
 
 

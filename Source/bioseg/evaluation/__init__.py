@@ -1,0 +1,59 @@
+"""Score one version on samples with known truth, and report the figures with their intervals."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bioseg.bundles import Contract
+from bioseg.datasets import Sample
+from bioseg.errors import DatasetError, WrongTask
+from bioseg.evaluation import classification, segmentation
+from bioseg.evaluation.report import Report
+from bioseg.inference import Predictor
+from bioseg.study import Study
+
+
+def evaluate(
+    study: Study,
+    contract: Contract,
+    predict: Predictor,
+    samples: Sequence[Sample],
+    *,
+    drawn: Sequence[int] = (),
+    foreground_value: int | None = None,
+) -> Report:
+    """Score a version.
+
+    Parameters
+    ----------
+    contract, predict
+        Of the version.
+    samples
+        With label images (segmentation) or with labels (classification).
+    drawn
+        Numbers of the study's drawn pictures that join them (classification).
+    foreground_value
+        What marks the foreground in the label images, when it is not the study's own value (segmentation).
+
+    Raises
+    ------
+    WrongTask
+        When the version does another task than the study.
+    DatasetError
+        When there is no sample, a label is none of the classes, an image and its label image differ in size, or no
+        label image holds the foreground's value.
+    """
+    if study.task != contract.task:
+        raise WrongTask(f"{study.name} does {study.task}; {contract.study} {contract.version} does {contract.task}")
+    if not samples:
+        raise DatasetError(f"no samples to score {study.name} on: this copy of the data lacks them")
+    if study.task == "classification":
+        return classification.evaluate(study, contract, predict, samples, drawn)
+    marked = study if foreground_value is None else replace(study, foreground_value=foreground_value)
+    return segmentation.evaluate(marked, contract, predict, samples)
+
+
+def evaluate_held_out(study: Study, contract: Contract, predict: Predictor, data_dir: Path) -> Report:
+    """Score a version on the part of its study's split, drawn pictures too, that no fit and no choice has seen."""
+    drawn = study.drawn.score if study.drawn else ()
+    return evaluate(study, contract, predict, study.splits(data_dir).score, drawn=drawn)

@@ -1,0 +1,158 @@
+"""Figures of a classifier, as such and as a screen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bioseg import images, metrics, studies
+from bioseg.bundles import Contract
+from bioseg.datasets import Sample, digest, pixels
+from bioseg.errors import DatasetError
+from bioseg.evaluation.report import Metric, Report, Row, Screening, from_interval, mean_of_shares, share
+from bioseg.inference import Predictor, classifying
+from bioseg.policy import admission
+from bioseg.study import Study
+
+RESAMPLES = 500
+LEAST = 1e-30
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a classifier says of N images whose class is known.
+
+    `probabilities` (N, classes) in [0, 1], true class numbers `labels` (N,), and the source and group of each image.
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.str_]
+    groups: NDArray[np.str_]
+
+    @property
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """Natural logarithms (N, classes), never minus infinity."""
+        return np.log(np.maximum(self.probabilities, LEAST))
+
+
+def judge(
+    study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample], drawn: Sequence[int] = ()
+) -> Judged:
+    """Classify samples, and the study's drawn pictures with these numbers.
+
+    Raises
+    ------
+    DatasetError
+        When a label is none of the contract's classes.
+    """
+    probabilities, labels, sources, groups = [], [], [], []
+    for picture, label, source, group in _labelled(study, samples, drawn):
+        if label not in contract.classes:
+            raise DatasetError(f"{group} is labelled {label!r}; the classes are: {', '.join(contract.classes)}")
+        probabilities.append(classifying.class_probabilities(predict, contract, picture))
+        labels.append(contract.classes.index(label))
+        sources.append(source)
+        groups.append(group)
+    return Judged(np.array(probabilities, np.float64), np.array(labels), np.array(sources), np.array(groups))
+
+
+def screened_by(name: str) -> tuple[Study, ...]:
+    """Studies whose uploads this classification study screens."""
+    return tuple(study for study in studies.all_studies().values() if study.screened_by == name)
+
+
+def accepted(study: Study, contract: Contract, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark the class numbers (N,) that a screened study accepts."""
+    wanted: NDArray[np.bool_] = np.isin(labels, [contract.classes.index(kind) for kind in study.accepts])
+    return wanted
+
+
+def evaluate(
+    study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample], drawn: Sequence[int] = ()
+) -> Report:
+    """Score the likeliest class, the probabilities, and the verdicts on behalf of each study that it screens."""
+    judged = judge(study, contract, predict, samples, drawn)
+    predicted = judged.probabilities.argmax(axis=1)
+    right = predicted == judged.labels
+    recalls = {contract.classes[number]: share(right[judged.labels == number]) for number in np.unique(judged.labels)}
+    pictures = f" {len(drawn)} of them are drawn, numbers {drawn[0]} to {drawn[-1]}." if drawn else ""
+    return Report(
+        study=study.name,
+        version=contract.version,
+        task=study.task,
+        split=digest(samples),
+        n=len(judged.labels),
+        computed=f"Each image counts once, as if independent of the others of its group.{pictures}",
+        metrics={
+            "accuracy": share(right),
+            "balanced_accuracy": mean_of_shares(list(recalls.values())),
+            "ece": _calibration_error(judged),
+            "nll": _surprise(judged),
+        },
+        classes=recalls,
+        sources={
+            source: {
+                "n": int(own.sum()),
+                "groups": len(np.unique(judged.groups[own])),
+                "accuracy": float(right[own].mean()),
+            }
+            for source, own in _by_source(judged)
+        },
+        confusion=metrics.confusion_table(judged.labels, predicted, len(contract.classes)).tolist(),
+        screens={other.name: _screening(other, contract, judged) for other in screened_by(study.name)},
+    )
+
+
+def _labelled(
+    study: Study, samples: Sequence[Sample], drawn: Sequence[int]
+) -> Iterator[tuple[images.Image, str | None, str, str]]:
+    """Picture, label, source and group of every sample, then of every drawn picture."""
+    for sample in samples:
+        yield pixels.image(sample), sample.label, sample.source, sample.group
+    if study.drawn is not None:
+        for number in drawn:
+            yield study.drawn.draw(number), study.drawn.label, study.drawn.source, f"{study.drawn.source}/{number}"
+
+
+def _by_source(judged: Judged) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    for source in np.unique(judged.sources):
+        yield str(source), judged.sources == source
+
+
+def _calibration_error(judged: Judged) -> Metric:
+    rng = np.random.default_rng(0)
+    n = len(judged.labels)
+    draws = (rng.integers(n, size=n) for _ in range(RESAMPLES))
+    gaps = [metrics.expected_calibration_error(judged.probabilities[draw], judged.labels[draw]) for draw in draws]
+    low, high = np.quantile(gaps, [0.025, 0.975])
+    gap = metrics.expected_calibration_error(judged.probabilities, judged.labels)
+    # resampling adds noise to every bin, so the gap itself may lie below its quantiles
+    method = f"15 bins of equal width; percentiles of {RESAMPLES} resamples"
+    return Metric(gap, min(float(low), gap), max(float(high), gap), n, method)
+
+
+def _surprise(judged: Judged) -> Metric:
+    at_truth = judged.log_probabilities[np.arange(len(judged.labels)), judged.labels]
+    return from_interval(metrics.mean_interval(-at_truth, bounds=(0.0, -np.log(LEAST))))
+
+
+def _screening(study: Study, contract: Contract, judged: Judged) -> Screening:
+    admissions = (
+        admission.admit(row, contract.classes, study.accepts, contract.accept_at, contract.reject_below)
+        for row in judged.probabilities.astype(np.float32)
+    )
+    verdicts = np.array([each.verdict for each in admissions])
+    wanted = accepted(study, contract, judged.labels)
+    right = verdicts == np.where(wanted, "accept", "reject")
+    sides = {name: share(right[side]) for name, side in (("accepted", wanted), ("rejected", ~wanted)) if side.any()}
+    return Screening(
+        metrics={"balanced_accuracy": mean_of_shares(list(sides.values())), **sides, "asked": share(verdicts == "ask")},
+        sources={source: _verdicts(verdicts[own], right[own]) for source, own in _by_source(judged)},
+    )
+
+
+def _verdicts(verdicts: NDArray[np.str_], right: NDArray[np.bool_]) -> Row:
+    counts = {name: int(np.sum(verdicts == name)) for name in ("accept", "ask", "reject")}
+    return {"n": len(verdicts), **counts, "right": float(right.mean())}

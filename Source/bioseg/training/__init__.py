@@ -1,0 +1,64 @@
+"""Fitting networks. What reports a fit's course is a protocol here; nothing that serves imports this package."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Progress = Callable[[float, str], None]
+"""Called with the share done, in [0, 1], and a line on how it goes."""
+
+
+class Tracker(Protocol):
+    """Keeps what happens in one training run."""
+
+    @property
+    def name(self) -> str:
+        """Under which the run is found again; empty when nothing is kept."""
+        ...
+
+    def parameters(self, values: Mapping[str, object]) -> None:
+        """Keep settings, once each."""
+        ...
+
+    def curve(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one point to each of the named curves."""
+        ...
+
+    def picture(self, name: str, image: NDArray[np.uint8]) -> None:
+        """Keep an image (H, W, 3), RGB."""
+        ...
+
+    def folder(self, path: Path) -> None:
+        """Keep every file of a folder."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one fit is given beside its recipe and data.
+
+    Parameters
+    ----------
+    checkpoints
+        Folder that gets the state of the network every few epochs.
+    minutes
+        Fit for so long, the schedule with it, instead of the recipe's epochs.
+    stage
+        What the names of its curves begin with.
+    """
+
+    tracker: Tracker
+    progress: Progress
+    checkpoints: Path
+    seed: int
+    minutes: float | None = None
+    stage: str = ""
+
+    def report(self, epoch: int, step: int, done: float, curve: Mapping[str, float]) -> None:
+        """Keep the figures of an epoch, numbered from 1, and say them."""
+        self.tracker.curve(step, {f"{self.stage}{name}": value for name, value in curve.items()})
+        self.progress(done, " ".join([f"epoch {epoch}", *(f"{name} {value:.4f}" for name, value in curve.items())]))

@@ -1,0 +1,55 @@
+"""The contract of a network that a recipe builds, before its settings are chosen."""
+
+from bioseg.bundles import VERSION_NAME, Contract
+from bioseg.errors import InvalidInput
+from bioseg.models.receptive_field import unet_halo
+from bioseg.study import ClassifierRecipe, Recipe, SegmenterRecipe, Study
+
+
+def draft(study: Study, recipe: Recipe, version: str) -> Contract:
+    """Say how the network of a recipe is fed and read; thresholds and temperature keep their defaults.
+
+    Raises
+    ------
+    InvalidInput
+        When the version is not `[a-z0-9.-]{1,64}`.
+    """
+    if not VERSION_NAME.fullmatch(version):
+        raise InvalidInput(f"version {version!r} is no name: use 1 to 64 of a-z, 0-9, dot and hyphen")
+    if isinstance(recipe, ClassifierRecipe):
+        return _classifier(study, recipe, version)
+    return _segmenter(study, recipe, version)
+
+
+def _classifier(study: Study, recipe: ClassifierRecipe, version: str) -> Contract:
+    return Contract(
+        study=study.name,
+        version=version,
+        task="classification",
+        framework="torch",
+        architecture=recipe.architecture,
+        axes="NCHW",
+        channels=3,
+        normalisation="unit",
+        side=recipe.side,
+        classes=study.classes,
+    )
+
+
+def _segmenter(study: Study, recipe: SegmenterRecipe, version: str) -> Contract:
+    levels = len(recipe.filters)
+    squeezed = recipe.view == "resize"
+    return Contract(
+        study=study.name,
+        version=version,
+        task="segmentation",
+        framework="keras",
+        architecture=recipe.architecture,
+        axes="NCHW",
+        channels=1,
+        normalisation=recipe.normalisation,
+        side=recipe.size if squeezed else None,
+        multiple=1 if squeezed else 2 ** (levels - 1),
+        halo=0 if squeezed else unet_halo(levels),
+        classes=(study.foreground,),
+    )

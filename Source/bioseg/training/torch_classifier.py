@@ -1,0 +1,226 @@
+"""Fit a classifier in torch."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from bioseg import images
+from bioseg.bundles import Contract
+from bioseg.datasets import Sample, Splits, pixels
+from bioseg.datasets.augment_picture import PictureView, picture_view
+from bioseg.errors import DatasetError
+from bioseg.evaluation import classification
+from bioseg.inference import Predictor, classifying
+from bioseg.inference.layout import from_stored, to_stored
+from bioseg.models.torch_resnet_vgg import classifier
+from bioseg.study import ClassifierRecipe, Study
+from bioseg.training import Run, Tracker
+from bioseg.training.contracts import draft
+from bioseg.training.schedules import Budget, one_cycle
+
+CHECKPOINT = "last.safetensors"
+EPOCHS_BETWEEN_CHECKS = 5
+LONGEST_SIDE = 512
+HEAD_SHARE = 0.25
+FINE_TUNING = 0.1
+
+Floats = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+Pools = Mapping[int, Mapping[str, Sequence[Picture]]]
+Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+Builder = Callable[..., nn.Sequential]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Part of a fit: which parts of the network learn, at which peak rate, for how long."""
+
+    parts: tuple[str, ...]
+    learning_rate: float
+    steps: int
+    minutes: float | None
+
+
+def fit(
+    study: Study,
+    recipe: ClassifierRecipe,
+    splits: Splits,
+    run: Run,
+    build: Builder = classifier,
+) -> nn.Module:
+    """Fit a network on the samples for fitting and the study's drawn pictures.
+
+    Each view is drawn evenly over the classes, then over the sources of the class by the square root of their size, so
+    that no large collection stands for a class alone.
+
+    Parameters
+    ----------
+    splits
+        The samples for choosing draw a curve and sample predictions; those for scoring are not read.
+    run
+        Its folder gets `last.safetensors`, the averaged weights. Of its minutes the head's phase gets a quarter.
+    build
+        Like `models.torch_resnet_vgg.classifier`: a sequence with the parts `features` and `head`.
+
+    Returns
+    -------
+    Network with averaged weights, (N, 3, side, side) in [0, 1] to (N, classes) logits, in evaluation mode.
+
+    Raises
+    ------
+    DatasetError
+        When there is no sample to fit on, or one has no label of the study.
+    """
+    if not splits.fit:
+        raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
+    torch.manual_seed(run.seed)
+    source = batches(pools(study, splits.fit), study, recipe, np.random.default_rng(run.seed))
+    model = build(recipe.architecture, len(study.classes), pretrained=recipe.pretrained)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
+    contract = draft(study, recipe, "fitting")
+    predict = _predictor(averaged.module, contract)
+    for epoch, (done, figures) in enumerate(_epochs(model, averaged, recipe, source, run.minutes), start=1):
+        checked = {}
+        if epoch % EPOCHS_BETWEEN_CHECKS == 0:
+            save_file(_state(averaged.module), run.checkpoints / CHECKPOINT)
+            checked = _check(study, contract, predict, splits.choose)
+        run.report(epoch, epoch * recipe.steps, done, figures | checked)
+    _show(contract, predict, splits.choose, run.tracker)
+    return averaged.module.eval()
+
+
+def phases(recipe: ClassifierRecipe, minutes: float | None) -> tuple[Phase, ...]:
+    """Part a fit: ImageNet weights are kept until the new head has settled, then tuned at a tenth of the rate."""
+    whole = ("features", "head")
+    if not recipe.pretrained:
+        return (Phase(whole, recipe.learning_rate, recipe.epochs * recipe.steps, minutes),)
+    at_first, then = (None, None) if minutes is None else (HEAD_SHARE * minutes, (1 - HEAD_SHARE) * minutes)
+    return (
+        Phase(("head",), recipe.learning_rate, recipe.head_epochs * recipe.steps, at_first),
+        Phase(whole, FINE_TUNING * recipe.learning_rate, recipe.epochs * recipe.steps, then),
+    )
+
+
+def _epochs(
+    model: nn.Sequential, averaged: AveragedModel, recipe: ClassifierRecipe, batches: Batches, minutes: float | None
+) -> Iterator[tuple[float, dict[str, float]]]:
+    """Train phase by phase; yields the share done and the curves after each epoch, the last one maybe short."""
+    course = phases(recipe, minutes)
+    measure = nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
+    for number, phase in enumerate(course):
+        budget = Budget(phase.steps, phase.minutes)
+        optimiser = torch.optim.AdamW(_thaw(model, phase.parts), phase.learning_rate, weight_decay=recipe.weight_decay)
+        step = 0
+        while budget.done(step) < 1:
+            figures = []
+            for _ in range(recipe.steps):
+                done = budget.done(step)
+                if done == 1:
+                    break
+                _pace(optimiser, *one_cycle(phase.learning_rate, done))
+                figures.append(_step(model, optimiser, measure, *next(batches)))
+                averaged.update_parameters(model)
+                step += 1
+            loss, accuracy = np.mean(figures, axis=0)
+            yield (number + budget.done(step)) / len(course), {"loss": float(loss), "accuracy": float(accuracy)}
+
+
+def _thaw(model: nn.Sequential, parts: Sequence[str]) -> list[nn.Parameter]:
+    """Let the named parts learn, keep the others as they are, and list what learns."""
+    for name, part in model.named_children():
+        part.train(mode=name in parts)
+        part.requires_grad_(requires_grad=name in parts)
+    return [weight for weight in model.parameters() if weight.requires_grad]
+
+
+def _pace(optimiser: torch.optim.Optimizer, rate: float, momentum: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"], group["betas"] = rate, (momentum, group["betas"][1])
+
+
+def _step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, measure: nn.Module, image: torch.Tensor, label: torch.Tensor
+) -> tuple[float, float]:
+    """Learn from one batch; returns its loss and the share it got right."""
+    logits = model(image)
+    loss = measure(logits, label)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item(), (logits.argmax(dim=1) == label).float().mean().item()
+
+
+def pools(study: Study, samples: Sequence[Sample]) -> Pools:
+    """Pictures to draw views from, by class number and source."""
+    pools: dict[int, dict[str, list[Picture]]] = {}
+    for sample in samples:
+        if sample.label not in study.classes:
+            raise DatasetError(f"{sample.image} is labelled {sample.label!r}; {study.name} knows {study.classes}")
+        pools.setdefault(study.classes.index(sample.label), {}).setdefault(sample.source, []).append(_picture(sample))
+    if study.drawn:
+        drawn = [study.drawn.draw(number) for number in study.drawn.fit]
+        pools.setdefault(study.classes.index(study.drawn.label), {})[study.drawn.source] = drawn
+    return pools
+
+
+def _picture(sample: Sample) -> Picture:
+    """RGB (H, W, 3), its longer side at most 512 pixels: views are far smaller."""
+    picture = images.to_uint8(pixels.image(sample))
+    rgb = picture if picture.ndim == 3 else np.repeat(picture[..., np.newaxis], 3, axis=2)
+    scale = LONGEST_SIDE / max(rgb.shape[:2])
+    if scale >= 1:
+        return rgb
+    return np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def batches(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random.Generator) -> Batches:
+    """Random views without end: (batch, 3, side, side) in [0, 1] and class numbers (batch,)."""
+    while True:
+        drawn = [_view(pools, study, recipe, rng) for _ in range(recipe.batch)]
+        image = torch.from_numpy(np.stack([view for view, _ in drawn])).permute(0, 3, 1, 2)
+        yield image, torch.tensor([label for _, label in drawn])
+
+
+def _view(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random.Generator) -> tuple[Floats, int]:
+    label = list(pools)[rng.integers(len(pools))]
+    sources = list(pools[label].values())
+    weights = np.sqrt([len(source) for source in sources])
+    source = sources[rng.choice(len(sources), p=weights / weights.sum())]
+    ranges = recipe.views.get(study.classes[label], PictureView())
+    return picture_view(source[int(rng.integers(len(source)))], recipe.side, ranges, rng), label
+
+
+def _predictor(model: nn.Module, contract: Contract) -> Predictor:
+    def predict(batch: Floats) -> Floats:
+        with torch.inference_mode():
+            return from_stored(model.eval()(torch.from_numpy(to_stored(batch, contract))).numpy(), contract)
+
+    return predict
+
+
+def _state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _check(study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample]) -> dict[str, float]:
+    """Accuracy on the samples for choosing."""
+    if not samples:
+        return {}
+    judged = classification.judge(study, contract, predict, samples)
+    return {"choose_accuracy": float(np.mean(judged.probabilities.argmax(axis=1) == judged.labels))}
+
+
+def _show(contract: Contract, predict: Predictor, samples: Sequence[Sample], tracker: Tracker) -> None:
+    """Keep one picture of each class, named by the class it is taken for."""
+    for label, sample in {sample.label: sample for sample in samples}.items():
+        picture = _picture(sample)
+        likeliest = int(classifying.class_probabilities(predict, contract, picture).argmax())
+        tracker.picture(f"{label} taken for {contract.classes[likeliest]}", picture)

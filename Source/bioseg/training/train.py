@@ -1,0 +1,146 @@
+"""From the name of a study to a new version of it: fit, choose, score, keep."""
+
+import tempfile
+from collections.abc import Collection
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from bioseg import studies
+from bioseg.bundles import Bundle
+from bioseg.datasets import Splits
+from bioseg.errors import BundleError, InvalidInput
+from bioseg.registry import Registry
+from bioseg.registry.folder_registry import FolderRegistry
+from bioseg.settings import Settings
+from bioseg.study import ClassifierRecipe, Recipe, Study
+from bioseg.training import Progress, Run
+from bioseg.training.contracts import draft
+from bioseg.training.packing import pack, settle
+
+SEED = 7
+
+
+def train(  # noqa: PLR0913 - the options of the command
+    study_name: str,
+    recipe_name: str,
+    settings: Settings,
+    data_dir: Path,
+    *,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    version: str | None = None,
+    refit: bool = False,
+    progress: Progress = lambda _done, _line: None,
+) -> Bundle:
+    """Fit a recipe of a study, track it in MLflow, and add the scored bundle to the registry.
+
+    Parameters
+    ----------
+    epochs, minutes
+        Instead of the recipe's epochs. A time limit holds for each fit.
+    version
+        Name of the new version; None: today's date and a number.
+    refit
+        With the settings chosen, fit again on the samples for choosing too; that network becomes the bundle.
+    progress
+        Told the share of a fit that is done, and its figures.
+
+    Raises
+    ------
+    UnknownStudy, InvalidInput
+        When there is no such study or recipe, or the version is no name.
+    BundleError
+        When the version exists.
+    DatasetError
+        When samples are missing or damaged.
+    """
+    from bioseg.training.mlflow_tracking import tracked
+
+    study = studies.get(study_name)
+    recipe = recipe_of(study, recipe_name, epochs)
+    registry = FolderRegistry(settings.models_dir, settings.state_dir / "models")
+    version = new_version(registry.versions(study.name), version, datetime.now(UTC).date())
+    draft(study, recipe, version)
+    splits = study.splits(data_dir)
+    options = {"recipe": recipe_name, "epochs": epochs, "minutes": minutes}
+    chosen = [f"--{option} {value}" for option, value in options.items() if value is not None]
+    command = " ".join(["bioseg train", study.name, *chosen, *(["--refit"] if refit else [])])
+    with tracked(settings, study.name, f"{version} {recipe_name}") as tracker, tempfile.TemporaryDirectory() as folder:
+        run = Run(tracker, progress, Path(folder), SEED, minutes)
+        fitting = fit_twice if refit else fit_once
+        return fitting(study, recipe, splits, run, registry, version, command)
+
+
+def fit_once(
+    study: Study, recipe: Recipe, splits: Splits, run: Run, registry: Registry, version: str, command: str
+) -> Bundle:
+    """Fit, choose the settings, score and keep; `command` is what does it again."""
+    run.tracker.parameters(_parameters(recipe, run))
+    network = fit(study, recipe, splits, run)
+    provenance = _provenance(run, command)
+    return _kept(run, pack(study, recipe, network, splits, registry, version=version, provenance=provenance))
+
+
+def fit_twice(
+    study: Study, recipe: Recipe, splits: Splits, run: Run, registry: Registry, version: str, command: str
+) -> Bundle:
+    """Fit and choose the settings, then with them fit on the samples for choosing too, score and keep that network."""
+    run.tracker.parameters(_parameters(recipe, run))
+    choice = settle(study, recipe, fit(study, recipe, splits, run), splits)
+    joined = Splits(fit=(*splits.fit, *splits.choose), choose=(), score=splits.score)
+    network = fit(study, recipe, joined, replace(run, stage="refit_"))
+    provenance = _provenance(run, command)
+    bundle = pack(study, recipe, network, joined, registry, version=version, provenance=provenance, choice=choice)
+    return _kept(run, bundle)
+
+
+def fit(study: Study, recipe: Recipe, splits: Splits, run: Run) -> Any:
+    """Fit a network in the framework of its recipe; see `keras_segmenter.fit` and `torch_classifier.fit`."""
+    if isinstance(recipe, ClassifierRecipe):
+        from bioseg.training import torch_classifier
+
+        return torch_classifier.fit(study, recipe, splits, run)
+    from bioseg.training import keras_segmenter
+
+    return keras_segmenter.fit(study, recipe, splits, run)
+
+
+def recipe_of(study: Study, name: str, epochs: int | None = None) -> Recipe:
+    """Look a recipe up, with another number of epochs when told. Raises InvalidInput naming the recipes there are."""
+    if name not in study.recipes:
+        raise InvalidInput(f"{study.name} has no recipe {name!r}; there are: {', '.join(study.recipes)}")
+    recipe = study.recipes[name]
+    return recipe if epochs is None else replace(recipe, epochs=epochs)
+
+
+def new_version(taken: Collection[str], wanted: str | None, today: date) -> str:
+    """Name a version: as wanted, else today's first free `YYYY.MM.DD-N`. Raises BundleError when it is taken.
+
+    >>> new_version(["2026.11.21-1"], None, date(2026, 11, 21))
+    '2026.11.21-2'
+    """
+    if wanted is None:
+        return next(name for name in (f"{today:%Y.%m.%d}-{number}" for number in count(1)) if name not in taken)
+    if wanted in taken:
+        raise BundleError(f"version {wanted} exists and a version never changes; choose another name")
+    return wanted
+
+
+def _parameters(recipe: Recipe, run: Run) -> dict[str, object]:
+    return asdict(recipe) | {"seed": run.seed, "minutes": run.minutes}
+
+
+def _provenance(run: Run, command: str) -> dict[str, Any]:
+    return {"command": command, "seed": run.seed, "minutes": run.minutes, "tracking_run": run.tracker.name}
+
+
+def _kept(run: Run, bundle: Bundle) -> Bundle:
+    """Keep the figures and files of a bundle in the tracked run."""
+    run.tracker.curve(
+        0, {f"score_{name}": metric["mean"] for name, metric in bundle.manifest.metrics["metrics"].items()}
+    )
+    run.tracker.folder(bundle.path)
+    return bundle

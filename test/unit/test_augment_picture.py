@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bioseg.datasets.augment_picture import PictureView, picture_view
+
+STILL = PictureView(
+    least_area=1.0, flip_horizontal=0, flip_vertical=0, gray=0, gamma=0, contrast=0, brightness=0, blur=0, noise=0
+)
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def view(picture=PICTURE, ranges=STILL, seed=0, side=24):
+    return picture_view(picture, side, ranges, np.random.default_rng(seed))
+
+
+def whole_seed(square):
+    """A seed whose view covers the whole picture."""
+    return next(seed for seed in range(50) if np.allclose(view(square, seed=seed), square / 255, atol=1e-6))
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("shape", [(40, 60, 3), (8, 300, 3), (1, 1, 3)])
+def test_a_view_is_a_square_of_intensities(shape, seed):
+    found = view(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8), PictureView(), seed)
+    assert found.shape == (24, 24, 3)
+    assert found.dtype == np.float32
+    assert 0 <= found.min() <= found.max() <= 1
+
+
+def test_the_same_generator_gives_the_same_view():
+    np.testing.assert_array_equal(view(ranges=PictureView(), seed=3), view(ranges=PictureView(), seed=3))
+
+
+def test_three_views_in_ten_show_the_whole_picture():
+    square = PICTURE[:24, :24]
+    ranges = replace(STILL, least_area=0.2)
+    whole = [np.allclose(view(square, ranges, seed), square / 255, atol=1e-6) for seed in range(400)]
+    assert np.mean(whole) == pytest.approx(0.3, abs=0.06)
+
+
+def test_flips_and_transposes_turn_the_whole_picture():
+    turned = replace(STILL, flip_horizontal=1, flip_vertical=1, transpose=1)
+    square = np.zeros((24, 24, 3), np.uint8)
+    square[:4, :12] = 255
+    found = view(square, turned, whole_seed(square))
+    assert (found[12:, 20:].min(), found[:, :20].max(), found[:12].max()) == (1.0, 0.0, 0.0)
+
+
+def test_gray_views_have_three_equal_channels():
+    found = view(ranges=replace(STILL, gray=1))
+    np.testing.assert_array_equal(found[..., 0], found[..., 2])

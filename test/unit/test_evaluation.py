@@ -1,0 +1,196 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bioseg import evaluation, studies
+from bioseg.datasets import Sample, digest, isbi2012, pixels
+from bioseg.errors import DatasetError, WrongTask
+from bioseg.evaluation.report import mean_of_shares, share
+from bioseg.testing import twins
+from bioseg.testing.fakes import fake_classifier
+from bioseg.training.contracts import draft
+
+MEMBRANE = studies.get("membrane")
+KINDS = replace(studies.get("kinds"), drawn=None)
+SEGMENTER = draft(MEMBRANE, MEMBRANE.recipes["default"], "v1")
+CLASSIFIER = draft(KINDS, KINDS.recipes["default"], "v1").model_copy(update={"accept_at": 0.9, "reject_below": 0.5})
+
+
+@pytest.fixture(scope="module")
+def sections(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("twin")
+    twins.isbi2012(folder)
+    return tuple(isbi2012.labelled(folder).values())
+
+
+def oracle(samples, sharpness=1.0, value=isbi2012.MEMBRANE):
+    """A predictor that knows the truth of each sample in turn and is as sure of it as `sharpness` says."""
+    truths = (pixels.foreground(sample, value) for sample in samples)
+
+    def predict(batch):
+        truth = next(truths).astype(np.float32)
+        return (0.5 + sharpness * (truth - 0.5))[np.newaxis, ..., np.newaxis].astype(np.float32)
+
+    return predict
+
+
+def test_the_truth_itself_scores_one_on_every_metric(sections):
+    report = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:3]), sections[:3])
+    assert {name: metric.mean for name, metric in report.metrics.items()} == dict.fromkeys(report.metrics, 1.0)
+
+
+def test_the_opposite_of_the_truth_overlaps_nowhere(sections):
+    report = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:2], sharpness=-1.0), sections[:2])
+    assert [report.metrics[name].mean for name in ("dice", "iou", "accuracy")] == [0.0, 0.0, 0.0]
+
+
+def test_regions_are_scored_where_the_foreground_is_a_boundary_only(sections):
+    objects = replace(MEMBRANE, foreground_is="object")
+    report = evaluation.evaluate(objects, SEGMENTER, oracle(sections[:2]), sections[:2])
+    assert set(report.metrics) == {"dice", "iou", "precision", "recall", "accuracy"}
+
+
+def test_the_shipped_threshold_and_the_best_one_are_both_given(sections):
+    contract = SEGMENTER.model_copy(update={"threshold": 0.85})
+    report = evaluation.evaluate(MEMBRANE, contract, oracle(sections[:2], sharpness=0.6), sections[:2])
+    # membranes have 0.8, so at 0.85 there are none and one region remains
+    assert report.metrics["v_rand"].threshold == 0.85
+    assert report.metrics["v_rand"].mean < report.metrics["v_rand_best"].mean == 1.0
+
+
+def test_fewer_than_ten_images_are_listed_one_by_one(sections):
+    few = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:5]), sections[:5]).metrics["dice"]
+    many = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:10]), sections[:10]).metrics["dice"]
+    assert (len(few.values), few.n, len(many.values), many.n) == (5, 5, 0, 10)
+
+
+def test_a_report_names_the_split_by_its_content(sections):
+    report = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:2]), sections[:2])
+    assert report.split == digest(sections[:2])
+
+
+def test_another_value_may_mark_the_foreground(sections):
+    predict = oracle(sections[:2], value=255)
+    report = evaluation.evaluate(MEMBRANE, SEGMENTER, predict, sections[:2], foreground_value=255)
+    assert report.metrics["dice"].mean == 1.0
+
+
+def test_a_foreground_value_that_no_label_holds_is_refused(sections):
+    with pytest.raises(DatasetError, match="no label image holds 7"):
+        evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:2]), sections[:2], foreground_value=7)
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(DatasetError, match="no samples"):
+        evaluation.evaluate(MEMBRANE, SEGMENTER, fake_classifier(0.0), ())
+
+
+def test_a_version_of_another_task_is_refused(sections):
+    with pytest.raises(WrongTask, match="membrane does segmentation"):
+        evaluation.evaluate(MEMBRANE, CLASSIFIER, fake_classifier(0.0), sections)
+
+
+def test_a_label_image_of_another_size_is_refused(tmp_path):
+    sample = Sample(tmp_path / "a.png", "own", "a", masks=(tmp_path / "b.png",))
+    cv2.imwrite(str(sample.image), np.zeros((20, 30), np.uint8))
+    cv2.imwrite(str(sample.masks[0]), np.zeros((20, 20), np.uint8))
+    with pytest.raises(DatasetError, match="differ in size"):
+        evaluation.evaluate(MEMBRANE, SEGMENTER, fake_classifier(0.0), [sample])
+
+
+def test_a_report_survives_json(sections):
+    report = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:2]), sections[:2])
+    assert json.loads(json.dumps(report.as_json(), allow_nan=False))["metrics"]["dice"]["mean"] == 1.0
+
+
+def test_the_text_gives_each_metric_with_its_interval_and_n(sections):
+    text = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:2]), sections[:2]).as_text()
+    assert "dice         1.0000 [1.0000, 1.0000] n = 2 at 0.50: 1.0000 1.0000" in text
+
+
+def gray_pictures(folder: Path, labels: dict[str, int]) -> list[Sample]:
+    """One flat picture per label, as bright as the number of the class that `brightness_classifier` takes it for."""
+    samples = []
+    for label, shown in labels.items():
+        file = folder / f"{label}.png"
+        cv2.imwrite(str(file), np.full((32, 32), 20 * shown, np.uint8))
+        samples.append(Sample(file, source=f"source of {label}", group=label, label=label))
+    return samples
+
+
+def brightness_classifier(certainty: float):
+    """A predictor that gives the class of a brightness this probability and shares the rest out."""
+
+    def predict(batch):
+        numbers = np.rint(batch.mean(axis=(1, 2, 3)) * 255 / 20).astype(int)
+        probabilities = np.full((len(batch), 9), (1 - certainty) / 8)
+        probabilities[np.arange(len(batch)), numbers] = certainty
+        return np.log(probabilities).astype(np.float32)
+
+    return predict
+
+
+def classified(folder, certainty, **shown):
+    labels = {kind: number for number, kind in enumerate(KINDS.classes)} | shown
+    return evaluation.evaluate(KINDS, CLASSIFIER, brightness_classifier(certainty), gray_pictures(folder, labels))
+
+
+def test_a_right_classifier_scores_one(tmp_path):
+    report = classified(tmp_path, 0.98)
+    assert (report.metrics["accuracy"].mean, report.metrics["balanced_accuracy"].mean) == (1.0, 1.0)
+
+
+def test_each_class_source_and_confusion_shows_a_mistake(tmp_path):
+    report = classified(tmp_path, 0.98, photo=7)
+    assert report.classes["photo"].mean == 0.0
+    assert report.sources["source of photo"] == {"n": 1, "groups": 1, "accuracy": 0.0}
+    assert report.confusion[6] == [0, 0, 0, 0, 0, 0, 0, 1, 0]
+    assert report.metrics["accuracy"].mean == 8 / 9
+
+
+def test_nll_and_calibration_follow_from_the_probabilities(tmp_path):
+    report = classified(tmp_path, 0.8)
+    assert report.metrics["nll"].mean == pytest.approx(-np.log(0.8), abs=1e-5)
+    assert report.metrics["ece"].mean == pytest.approx(0.2, abs=1e-5)
+
+
+def test_the_temperature_of_the_contract_counts(tmp_path):
+    samples = gray_pictures(tmp_path, {"photo": 6})
+    contract = CLASSIFIER.model_copy(update={"temperature": 2.0})
+    report = evaluation.evaluate(KINDS, contract, brightness_classifier(0.8), samples)
+    odds = np.sqrt(0.8) / (np.sqrt(0.8) + 8 * np.sqrt(0.025))
+    assert report.metrics["nll"].mean == pytest.approx(-np.log(odds), abs=1e-5)
+
+
+def test_as_a_screen_a_sure_classifier_is_right_on_both_sides(tmp_path):
+    screening = classified(tmp_path, 0.98).screens["membrane"]
+    assert screening.metrics["balanced_accuracy"].mean == 1.0
+    assert screening.sources["source of membrane EM"] == {"n": 1, "accept": 1, "ask": 0, "reject": 0, "right": 1.0}
+
+
+def test_asking_counts_as_wrong(tmp_path):
+    screening = classified(tmp_path, 0.8).screens["membrane"]
+    assert screening.metrics["accepted"].mean == 0.0
+    assert screening.metrics["asked"].mean == pytest.approx(1 / 9)
+    assert screening.metrics["balanced_accuracy"].mean == 0.5
+
+
+def test_drawn_pictures_join_the_samples(tmp_path):
+    study = studies.get("kinds")
+    samples = gray_pictures(tmp_path, {"photo": 6})
+    report = evaluation.evaluate(study, CLASSIFIER, fake_classifier(*[0.0] * 8, 5.0), samples, drawn=range(10))
+    assert (report.n, report.sources["synthetic_other"]["n"], report.classes["other"].mean) == (11, 10, 1.0)
+
+
+def test_a_label_outside_the_classes_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="'sketch'"):
+        evaluation.evaluate(KINDS, CLASSIFIER, brightness_classifier(0.9), gray_pictures(tmp_path, {"sketch": 1}))
+
+
+def test_the_interval_of_a_mean_of_shares_holds_it_and_narrows_with_n():
+    small, large = (mean_of_shares([share(np.arange(n) % 4 > 0), share(np.arange(n) % 2 > 0)]) for n in (20, 400))
+    assert small.low < large.low < large.mean == 0.625 < large.high < small.high

@@ -1,0 +1,99 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from bioseg import studies
+from bioseg.datasets import Sample, Splits, isbi2012
+from bioseg.datasets.augment import Augmentation
+from bioseg.errors import DatasetError
+from bioseg.study import SegmenterRecipe
+from bioseg.testing import twins
+from bioseg.testing.fake_tracker import FakeTracker
+from bioseg.training import Run, keras_segmenter
+
+STUDY = studies.get("membrane")
+TINY = SegmenterRecipe(filters=(4, 8), size=32, epochs=5, steps=6, batch=4, averaging=0.5, learning_rate=2e-2)
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("twin")
+    twins.isbi2012(folder)
+    return isbi2012.splits(folder)
+
+
+def run(folder, **changes):
+    return Run(FakeTracker(), lambda _done, _line: None, folder, **({"seed": 1} | changes))
+
+
+def test_the_loss_falls(splits, tmp_path):
+    own = run(tmp_path)
+    keras_segmenter.fit(STUDY, TINY, splits, own)
+    losses = [values["loss"] for _, values in own.tracker.points]
+    assert len(losses) == 5
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_same_seed_gives_the_same_network(splits, tmp_path):
+    short = replace(TINY, epochs=1, steps=2)
+    first, second = (keras_segmenter.fit(STUDY, short, splits, run(tmp_path)) for _ in range(2))
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_network_that_comes_back_holds_the_averaged_weights(splits, tmp_path):
+    brief = replace(TINY, epochs=1, steps=4)
+    last, averaged = (
+        keras_segmenter.fit(STUDY, replace(brief, averaging=momentum), splits, run(tmp_path)) for momentum in (0.0, 0.9)
+    )
+    first = keras_segmenter.fit(STUDY, replace(brief, steps=1, learning_rate=0.0), splits, run(tmp_path))
+    start, end, mean = (network.trainable_weights[0].numpy() for network in (first, last, averaged))
+    assert 0 < np.abs(mean - start).mean() < np.abs(end - start).mean()
+
+
+def test_every_fifth_epoch_is_checked_and_kept(splits, tmp_path):
+    own = run(tmp_path)
+    keras_segmenter.fit(STUDY, replace(TINY, steps=1), splits, own)
+    assert [step for step, values in own.tracker.points if "choose_dice" in values] == [5]
+    assert (tmp_path / "last.keras").is_file()
+
+
+def test_a_sample_prediction_is_kept(splits, tmp_path):
+    own = run(tmp_path)
+    keras_segmenter.fit(STUDY, replace(TINY, epochs=1, steps=1), splits, own)
+    assert {name: image.shape for name, image in own.tracker.pictures.items()} == {"18": (64, 64, 3)}
+
+
+def test_minutes_stop_the_fit_and_bring_the_rate_down(splits, tmp_path):
+    shares = []
+    own = Run(FakeTracker(), lambda done, _line: shares.append(done), tmp_path, seed=1, minutes=0.01)
+    keras_segmenter.fit(STUDY, replace(TINY, epochs=10_000, steps=2), splits, own)
+    assert 1 <= len(shares) < 10_000
+    assert shares[-1] == 1.0
+
+
+def test_the_baseline_takes_whole_images_at_a_constant_rate(splits, tmp_path):
+    seed = replace(STUDY.recipes["seed"], filters=(2, 2, 4), epochs=1, steps=2, augmentation=Augmentation())
+    network = keras_segmenter.fit(STUDY, seed, splits, run(tmp_path))
+    assert network.output_shape == (None, 1, 256, 256)
+
+
+def test_lungs_from_two_masks_are_one_foreground(tmp_path):
+    files = []
+    for number, columns in enumerate((slice(0, 8), slice(24, 32))):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[:, columns] = 255
+        files.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(files[-1]), mask)
+    cv2.imwrite(str(tmp_path / "x.png"), np.arange(1024, dtype=np.uint8).reshape(32, 32))
+    sample = Sample(tmp_path / "x.png", "own", "x", masks=tuple(files))
+    image, mask = keras_segmenter.pair(replace(STUDY, foreground_value=255), TINY, sample)
+    assert (mask.mean(), set(np.unique(mask))) == (0.5, {0, 1})
+    assert (image.mean(), image.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
+
+
+def test_nothing_to_fit_on_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="no samples to fit"):
+        keras_segmenter.fit(STUDY, TINY, Splits((), (), ()), run(tmp_path))

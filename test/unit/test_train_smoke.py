@@ -1,0 +1,107 @@
+import json
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from bioseg import studies
+from bioseg.datasets import isbi2012, kinds
+from bioseg.errors import BundleError, InvalidInput
+from bioseg.inference import keras_runtime, openvino_runtime, torch_runtime
+from bioseg.registry.folder_registry import FolderRegistry
+from bioseg.study import ClassifierRecipe, SegmenterRecipe
+from bioseg.testing import twins
+from bioseg.testing.fake_tracker import FakeTracker
+from bioseg.training import Run
+from bioseg.training.contracts import draft
+from bioseg.training.packing import sample_input
+from bioseg.training.train import fit_once, fit_twice, new_version, recipe_of
+
+SEGMENTER = SegmenterRecipe(filters=(4, 8), size=32, epochs=5, steps=8, batch=4, averaging=0.5)
+CLASSIFIER = ClassifierRecipe(side=32, epochs=2, steps=4, batch=8)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("twin")
+    twins.write_all(folder)
+    return folder
+
+
+def run(folder):
+    return Run(FakeTracker(), lambda _done, _line: None, folder, seed=1)
+
+
+def registry(folder):
+    return FolderRegistry(folder / "shipped", folder / "trained")
+
+
+def replays(bundle, runtime):
+    given, expected = bundle.sample()
+    return np.abs(runtime.load(bundle, 1)(given) - expected).max() <= bundle.contract.tolerance
+
+
+def test_a_segmenter_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_path):
+    study, own = studies.get("membrane"), run(tmp_path)
+    bundle = fit_once(study, SEGMENTER, isbi2012.splits(data), own, registry(tmp_path), "v1", "bioseg train membrane")
+    reopened = registry(tmp_path).open("membrane", "v1")
+    assert replays(reopened, openvino_runtime)
+    assert replays(reopened, keras_runtime)
+    assert reopened.manifest.metrics["n"] == 5
+    assert reopened.manifest.metrics["metrics"]["dice"]["mean"] > 0.5
+    assert reopened.manifest.provenance["command"] == "bioseg train membrane"
+    assert reopened.contract.threshold == reopened.manifest.metrics["metrics"]["v_rand"]["threshold"]
+    assert own.tracker.folders == [bundle.path]
+    assert json.loads((reopened.path / "bundle.json").read_text())["contract"]["halo"] > 0
+
+
+def test_fitting_twice_joins_the_samples_for_choosing_and_keeps_the_settings(data, tmp_path):
+    study, own, splits = studies.get("membrane"), run(tmp_path), isbi2012.splits(data)
+    short = replace(SEGMENTER, epochs=1)
+    bundle = fit_twice(study, short, splits, own, registry(tmp_path), "v1", "bioseg train membrane --refit")
+    assert bundle.manifest.provenance["images"] == {"fit": 20, "choose": 0, "score": 5}
+    assert {name for _, values in own.tracker.points for name in values} >= {"loss", "refit_loss", "score_dice"}
+
+
+def test_a_classifier_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_path):
+    study = studies.get("kinds")
+    drawn = replace(study.drawn, fit=range(16), choose=range(100, 116), score=range(200, 216))
+    study = replace(study, drawn=drawn)
+    fit_once(study, CLASSIFIER, kinds.splits(data), run(tmp_path), registry(tmp_path), "v1", "bioseg train kinds")
+    reopened = registry(tmp_path).open("kinds", "v1")
+    assert replays(reopened, openvino_runtime)
+    assert replays(reopened, torch_runtime)
+    assert reopened.manifest.metrics["sources"]["synthetic_other"]["n"] == 16
+    assert "membrane" in reopened.manifest.metrics["screens"]
+    assert reopened.contract.temperature != 1.0
+
+
+def test_the_shipped_sample_is_drawn_on_the_scale_of_the_network():
+    study = studies.get("kinds")
+    picture = sample_input(draft(study, study.recipes["default"], "v1"))
+    assert picture.shape == (1, 128, 128, 3)
+    assert 0 <= picture.min() <= picture.max() <= 1
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones():
+    with pytest.raises(InvalidInput, match="there are: default, accurate, seed"):
+        recipe_of(studies.get("membrane"), "fast")
+
+
+def test_epochs_replace_the_recipe_s():
+    assert recipe_of(studies.get("membrane"), "default", epochs=3).epochs == 3
+
+
+def test_a_version_is_named_by_date_and_number():
+    assert new_version(["2026.11.21-1"], None, date(2026, 11, 21)) == "2026.11.21-2"
+
+
+def test_a_version_that_exists_is_refused():
+    with pytest.raises(BundleError, match="v1 exists"):
+        new_version(["v1"], "v1", date(2026, 11, 21))
+
+
+def test_a_version_that_is_no_name_is_refused():
+    with pytest.raises(InvalidInput, match="'V 1'"):
+        draft(studies.get("membrane"), SEGMENTER, "V 1")
