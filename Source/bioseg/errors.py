@@ -2,7 +2,12 @@
 
 
 class BiosegError(Exception):
-    """Base of all expected failures; the edge (HTTP, command line) maps it once, by type."""
+    """Base of all expected failures; the edge (HTTP, command line) maps it once, by type.
+
+    `request_id` names the request record that was kept of the failure, if any.
+    """
+
+    request_id: str | None = None
 
 
 class ImageError(BiosegError):

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from bioseg import images, studies
+from bioseg import errors, images, studies
 from bioseg.database import engine, requests, tasks
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BiosegError, BlobNotFound, Busy, InvalidInput, Refused, UnknownRequest, WrongTask
@@ -135,7 +135,7 @@ def classify(platform: Platform, upload: Upload) -> RequestRecord:
 
 def _serve(platform: Platform, upload: Upload, task: Task) -> RequestRecord:
     study = _study(upload, task)
-    body = hashlib.sha256(b"\0".join([study.name.encode(), (upload.label or "").encode(), upload.data])).hexdigest()
+    body = _body_hash(upload)
     with engine.reading(platform.sessions) as session:
         known = requests.by_key(session, upload.owner, upload.idempotency_key, body) if upload.idempotency_key else None
     if known is not None:
@@ -158,7 +158,7 @@ def _serve(platform: Platform, upload: Upload, task: Task) -> RequestRecord:
     except BiosegError as error:
         record.status, record.error, record.detail = "failed", type(error).__name__, str(error)
         _store(platform, upload, record, watch, meter, body)
-        error.add_note(f"request {record.id}")
+        error.request_id = record.id
         raise
     _store(platform, upload, record, watch, meter, body)
     return _answer(record)
@@ -174,10 +174,20 @@ def _study(upload: Upload, task: Task) -> Study:
     return study
 
 
+def _body_hash(upload: Upload) -> str:
+    """Sha256 of all that decides the answer, to tell a repeated call from another one under the same key."""
+    fields = (upload.study, upload.label or "", str(upload.override))
+    return hashlib.sha256("\0".join(fields).encode() + b"\0" + upload.data).hexdigest()
+
+
 def _answer(record: RequestRecord) -> RequestRecord:
     """Give a stored record, or raise what its first answer raised."""
     if record.status == "refused":
         raise Refused(f"not accepted: {record.screen_reason}", record.id, screen_of(record))
+    if record.status == "failed":
+        error: BiosegError = getattr(errors, str(record.error))(record.detail)
+        error.request_id = record.id
+        raise error
     return record
 
 

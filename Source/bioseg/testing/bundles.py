@@ -1,0 +1,111 @@
+"""Small real bundles: networks fitted in seconds on drawn images, in the layout of the shipped ones.
+
+They mark the membranes of `twins.membrane_section` and screen it from drawn pictures of other kinds; nothing is claimed
+beyond that. Each function takes the folder of all bundles, so a test session writes them once.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bioseg import images
+from bioseg.bundles import Bundle, Contract
+from bioseg.datasets import kinds, synthetic_other
+from bioseg.models.receptive_field import unet_halo
+from bioseg.registry.folder_registry import CHAMPIONS
+from bioseg.testing import twins
+
+VERSION = "tiny"
+SIDE = 64
+SECTION_SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
+
+
+def tiny_models(models_dir: Path) -> Path:
+    """Write the bundles of `membrane` and `kinds` and make them champions; returns the folder."""
+    bundles = (tiny_segmenter(models_dir), tiny_kinds(models_dir))
+    champions = {bundle.contract.study: bundle.contract.version for bundle in bundles}
+    (models_dir / CHAMPIONS).write_text(json.dumps(champions), encoding="utf-8")
+    return models_dir
+
+
+def tiny_segmenter(models_dir: Path) -> Bundle:
+    """Write `membrane/tiny`, a Keras U-Net of two levels."""
+    from bioseg.models import keras_torch_backend
+
+    keras_torch_backend.use_torch()
+    keras_torch_backend.use_threads(1)
+    from bioseg.bundles import keras_export
+    from bioseg.testing import tiny_keras_unet
+
+    levels = len(tiny_keras_unet.LEVELS)
+    contract = Contract(
+        study="membrane",
+        version=VERSION,
+        task="segmentation",
+        framework="keras",
+        architecture="unet",
+        axes="NCHW",
+        channels=1,
+        normalisation="standard",
+        multiple=2 ** (levels - 1),
+        halo=unet_halo(levels),
+        classes=("membrane",),
+    )
+    sample = images.standardise(images.grayscale(twins.membrane_section(0, SIDE)[0]))[np.newaxis, ..., np.newaxis]
+    model = tiny_keras_unet.fitted()
+    return keras_export.write(model, contract, _folder(models_dir, contract), sample, metrics={}, provenance={})
+
+
+def tiny_kinds(models_dir: Path) -> Bundle:
+    """Write `kinds/tiny`, a torch ResNet-18."""
+    from bioseg.bundles import torch_export
+    from bioseg.models import keras_torch_backend
+    from bioseg.testing import tiny_torch_resnet
+
+    contract = Contract(
+        study="kinds",
+        version=VERSION,
+        task="classification",
+        framework="torch",
+        architecture="resnet18",
+        axes="NCHW",
+        channels=3,
+        normalisation="unit",
+        side=SIDE,
+        classes=kinds.KINDS,
+        accept_at=0.6,
+        reject_below=0.3,
+    )
+    # these networks are too small to share out
+    keras_torch_backend.use_threads(1)
+    pictures, labels = zip(*_drawn_kinds(), strict=True)
+    stack = np.stack([_square(picture) for picture in pictures])
+    model = tiny_torch_resnet.fitted(stack, labels, len(kinds.KINDS))
+    return torch_export.write(model, contract, _folder(models_dir, contract), stack[:1], metrics={}, provenance={})
+
+
+def _folder(models_dir: Path, contract: Contract) -> Path:
+    return models_dir / contract.study / contract.version
+
+
+def _drawn_kinds() -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Pictures of every kind at several sizes, with their class numbers."""
+    with tempfile.TemporaryDirectory() as data:
+        twins.write_all(Path(data))
+        for sample in kinds.splits(Path(data)).fit:
+            yield np.asarray(cv2.imread(str(sample.image)), np.uint8)[..., ::-1], kinds.KINDS.index(str(sample.label))
+    for number, side in enumerate(SECTION_SIDES * 6):
+        yield twins.membrane_section(60_000 + number, side)[0], kinds.KINDS.index("membrane EM")
+    for number in range(64):
+        yield synthetic_other.draw(number), kinds.KINDS.index("other")
+
+
+def _square(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    square = images.resize_square(np.ascontiguousarray(picture), SIDE)
+    rgb = square if square.ndim == 3 else np.repeat(square[..., np.newaxis], 3, axis=2)
+    return np.divide(rgb, 255, dtype=np.float32)

@@ -1,0 +1,79 @@
+"""The web application: the page, the API and the probes, all on top of `bioseg.service`."""
+
+import typing
+from datetime import timedelta
+
+from apiflask import APIFlask
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from flask.sessions import SecureCookieSessionInterface
+
+from application import api, context, errors, openapi, pages, probes, traffic
+from bioseg import settings
+from bioseg.database import secrets
+from bioseg.errors import SettingsError
+from bioseg.service import Platform, open_platform
+
+API_VERSION = "1"
+FORM_OVERHEAD = 64 * 1024
+"""Bytes that the other fields and the frame of a multipart body may take beside the image."""
+
+
+def create_app(platform: Platform | None = None) -> Flask:
+    """Build the application; without a platform it opens the one that the settings describe.
+
+    Raises
+    ------
+    SettingsError
+        When a setting is unusable, or the key that signs cookies is missing and the database is not SQLite.
+    """
+    platform = platform or open_platform(settings.load())
+    app = APIFlask(__name__, title="Bioseg", version=API_VERSION, docs_path=None, json_errors=False)
+    app.config.update(
+        SECRET_KEY=_secret_key(platform),
+        MAX_CONTENT_LENGTH=platform.settings.max_upload_mb * 2**20 + FORM_OVERHEAD,
+        SESSION_COOKIE_NAME="bioseg",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=365),
+    )
+    app.session_interface = _SecureOverHttps()
+    app.json = _ShallowJson(app)
+    app.url_map.converters["id"] = context.IdConverter
+    context.attach(app, platform)
+    errors.register(app)
+    openapi.describe(app)
+    traffic.register(app)
+    for blueprint in (api.api, probes.probes, pages.pages):
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _secret_key(platform: Platform) -> str:
+    given = platform.settings.secret_key.get_secret_value()
+    if given:
+        return given
+    if not platform.settings.resolved_database_url.startswith("sqlite"):
+        raise SettingsError("BIOSEG_SECRET_KEY is empty: a database other than SQLite keeps no secrets; set it")
+    with platform.sessions.begin() as session:
+        return secrets.get_or_create(session, "cookie")
+
+
+class _SecureOverHttps(SecureCookieSessionInterface):
+    """Cookies that leave over HTTPS never travel without it; plain HTTP on a laptop keeps working."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return super().get_cookie_secure(app) or context.is_https()
+
+
+class _ShallowJson(DefaultJSONProvider):
+    """JSON that keeps the order of its members and answers a hostile depth of brackets as any malformed body."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: typing.Any) -> typing.Any:
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError as error:
+            raise ValueError("the JSON is nested too deeply") from error

@@ -1,0 +1,170 @@
+// The page: choose an image, send it, show what came of it.
+
+import { call, Problem, upload } from "./calls.js";
+import { element, find, findAll, say, size } from "./dom.js";
+import * as past from "./history.js";
+import { show } from "./result.js";
+
+const MAX_BYTES = Number(document.body.dataset.maxUploadMb) * 2 ** 20;
+
+let chosen = null;
+let working = false;
+
+function choose(file) {
+  chosen = file;
+  find("#chosen").textContent = file.name;
+  find("#chosen-note").textContent = `${size(file.size)}. Drop or choose another to replace it.`;
+  const preview = find("#preview");
+  URL.revokeObjectURL(preview.src);
+  preview.src = URL.createObjectURL(file);
+  preview.onload = () => (preview.hidden = false);
+  preview.onerror = () => (preview.hidden = true);
+  enable();
+  find("#segment").focus();
+}
+
+function enable() {
+  for (const button of findAll("#segment, [data-classify]")) button.disabled = working || chosen === null;
+  for (const button of findAll("[data-example]")) button.disabled = working;
+}
+
+async function run(task, study, options = {}) {
+  if (working || chosen === null) return;
+  const file = chosen;
+  if (file.size > MAX_BYTES) {
+    const detail = `${file.name} has ${size(file.size)}. Crop, shrink or compress it.`;
+    return report(new Problem({ title: "The file is too large", detail }));
+  }
+  working = true;
+  enable();
+  clear();
+  try {
+    const fields = { image: file, study, label: label(task), override: options.override ? "true" : null };
+    const answer = await upload(task, fields, progress);
+    await open(await call(`requests/${answer.id}`));
+    say("The result is ready.");
+  } catch (problem) {
+    report(problem, options.override ? null : () => run(task, study, { override: true }));
+  } finally {
+    working = false;
+    find("#progress").hidden = true;
+    enable();
+    await past.refresh();
+  }
+}
+
+function label(task) {
+  return task === "segment" ? find("input[name=label]:checked").value || null : null;
+}
+
+function clear() {
+  find("#problem").hidden = true;
+  find("#result").hidden = true;
+}
+
+function progress(phase, done) {
+  const bar = find("#progress-bar");
+  const texts = { upload: `Uploading, ${done} %`, work: "Screening, then drawing the mask", busy: "Busy; waiting for a turn" };
+  find("#progress").hidden = false;
+  find("#progress-text").textContent = texts[phase];
+  if (phase === "upload") bar.value = done;
+  else bar.removeAttribute("value");
+  if (phase !== "upload") say(texts[phase]);
+}
+
+async function open(record) {
+  clear();
+  if (record.status !== "done") return reportStored(record);
+  const place = find("#result");
+  await show(place, record);
+  window.history.replaceState(null, "", `#${record.id}`);
+  place.focus({ preventScroll: true });
+  place.scrollIntoView({ block: "start" });
+}
+
+function reportStored(record) {
+  const titles = { refused: "The image was not accepted", failed: "The image could not be used" };
+  report(new Problem({ title: titles[record.status], detail: record.error, screen: record.screen }));
+}
+
+function report(problem, insist = null) {
+  if (!(problem instanceof Problem)) throw problem;
+  const { title, detail, screen } = problem.body;
+  const place = find("#problem");
+  place.replaceChildren(element("h2", { textContent: title }), element("p", { textContent: screen ? `This image ${screen.reason}.` : detail }));
+  if (screen) place.append(element("p", { className: "quiet", textContent: advice(screen) }));
+  if (screen?.verdict === "ask" && insist) {
+    const button = element("button", { className: "plain", type: "button", textContent: "Segment anyway" });
+    button.addEventListener("click", insist);
+    place.append(element("div", { className: "actions" }, button));
+  }
+  place.hidden = false;
+  place.focus({ preventScroll: true });
+  place.scrollIntoView({ block: "nearest" });
+}
+
+function advice(screen) {
+  const score = `The screen gives it a probability of ${screen.score.toFixed(2)} to be what this model was made for.`;
+  return screen.verdict === "ask"
+    ? `${score} You may go on; that is recorded with the request.`
+    : `${score} A mask of it would mean nothing, so none was drawn.`;
+}
+
+function offerLabels() {
+  const classes = JSON.parse(find("#study").selectedOptions[0].dataset.classes);
+  const option = (value, text, checked) =>
+    element("label", {}, element("input", { type: "radio", name: "label", value, checked }), element("span", { textContent: text }));
+  find("#labels").replaceChildren(...classes.map((name) => option(name, name, false)), option("", "don't say", true));
+}
+
+async function tryExample(name) {
+  const response = await fetch(find(`[data-example="${name}"] img`).src);
+  choose(new File([await response.blob()], name, { type: "image/png" }));
+  await run("segment", find("#study").value);
+}
+
+function wire() {
+  find("#file").addEventListener("change", (event) => event.target.files[0] && choose(event.target.files[0]));
+  find("#study").addEventListener("change", offerLabels);
+  find("#upload").addEventListener("submit", (event) => {
+    event.preventDefault();
+    run("segment", find("#study").value);
+  });
+  for (const button of findAll("[data-classify]")) {
+    button.addEventListener("click", () => run("classify", button.dataset.classify));
+  }
+  for (const button of findAll("[data-example]")) {
+    button.addEventListener("click", () => tryExample(button.dataset.example));
+  }
+  wireDrop();
+}
+
+// Images are taken wherever they are dropped or pasted; text is left to the fields.
+function wireDrop() {
+  const mark = (on) => find("#drop").classList.toggle("over", on);
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    mark(true);
+  });
+  document.addEventListener("dragleave", (event) => event.relatedTarget === null && mark(false));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    mark(false);
+    const [file] = event.dataTransfer.files;
+    if (file && !working) choose(file);
+  });
+  document.addEventListener("paste", (event) => {
+    const [file] = event.clipboardData.files;
+    if (file && !working) choose(file);
+  });
+}
+
+async function openLinked() {
+  const id = window.location.hash.slice(1);
+  if (/^[0-9a-f]{32}$/.test(id)) await call(`requests/${id}`).then(open, report);
+}
+
+offerLabels();
+wire();
+await past.start(open);
+await openLinked();

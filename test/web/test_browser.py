@@ -1,0 +1,272 @@
+"""The page in a real browser, against the real server."""
+
+import base64
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
+
+from bioseg import images
+from bioseg.testing import twins
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run", "--disable-dev-shm-usage"),
+]
+PATIENCE = 30_000
+DROP = """([data, name, type]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name, { type }));
+  for (const kind of ["dragover", "drop"]) {
+    const event = new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true });
+    document.getElementById("drop").dispatchEvent(event);
+  }
+}"""
+CONTRAST = """() => {
+  const light = (colour) => {
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = colour.match(/[\\d.]+/g).map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (!/, 0\\)$|transparent/.test(colour)) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const poor = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!own || !node.checkVisibility() || node.disabled || node.closest(".hidden, .skip")) continue;
+    const [one, other] = [light(getComputedStyle(node).color), light(ground(node))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < 4.5) poor.push(`${node.tagName} ${node.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+
+@pytest.fixture(scope="session")
+def browser(missing_tool: Callable[[str], None]) -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        missing_tool(str(CHROMIUM))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: str) -> Iterator[Page]:
+    """The open page of a new visitor; afterwards nothing foreign was asked for and nothing complained."""
+    context = browser.new_context(viewport={"width": 1180, "height": 1400})
+    page, addresses, complaints = context.new_page(), [], []
+    page.on("request", lambda request: addresses.append(request.url))
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_default_timeout(PATIENCE)
+    page.goto(server)
+    yield page
+    context.close()
+    assert [address for address in addresses if not address.startswith((server, "blob:", "data:"))] == []
+    assert [text for text in map(_text, complaints) if re.search("status of (422|503)", text) is None] == []
+
+
+def _text(complaint: ConsoleMessage | str) -> str:
+    return complaint if isinstance(complaint, str) else complaint.text
+
+
+def drop(page: Page, data: bytes, name: str = "section.png", kind: str = "image/png") -> None:
+    """Drop a file on the page, as a mouse does."""
+    page.evaluate(DROP, [base64.b64encode(data).decode(), name, kind])
+
+
+def segment(page: Page, data: bytes) -> None:
+    """Drop a file and ask for its mask."""
+    drop(page, data)
+    page.get_by_role("button", name="Segment", exact=True).click()
+
+
+def answer_once(page: Page, status: int, body: object, headers: dict[str, str] | None = None) -> list[Request]:
+    """Answer the next upload in the server's place; gives the list that will hold it."""
+    answered: list[Request] = []
+
+    def answer(route: Route) -> None:
+        answered.append(route.request)
+        route.fulfill(status=status, json=body, headers=headers, content_type="application/problem+json")
+
+    page.route("**/api/v1/segment", answer, times=1)
+    return answered
+
+
+def await_result(page: Page) -> None:
+    """Wait until a result is drawn."""
+    expect(page.locator("#result canvas")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_function("document.querySelector('#result canvas').width !== 300")
+
+
+def picture_of_a_result(page: Page, target: Path) -> None:
+    """Take the picture of the page with the result of its first example, as the README shows it."""
+    page.locator("[data-example]").first.click()
+    await_result(page)
+    page.screenshot(path=target, full_page=True)
+
+
+@pytest.fixture(scope="session")
+def section() -> bytes:
+    return images.encode_png(twins.membrane_section(11, 256)[0])
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    colours = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    return images.encode_png(np.kron(colours, np.ones((32, 32, 1), np.uint8)))
+
+
+def test_a_dropped_section_shows_its_mask_over_the_image(page: Page, section: bytes) -> None:
+    segment(page, section)
+    await_result(page)
+    tinted = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("#result canvas");
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return data.filter((_, at) => at % 4 === 3 && data[at] > 0).length / (canvas.width * canvas.height);
+        }"""
+    )
+    shown = float(page.locator("#result h2").inner_text().split()[0])
+    assert 100 * tinted == pytest.approx(shown, abs=0.06)
+    expect(page.locator("#result .verdict")).to_contain_text("Accepted looks like membrane EM")
+
+
+def test_the_slider_sets_the_opacity_of_the_mask(page: Page, section: bytes) -> None:
+    segment(page, section)
+    await_result(page)
+    page.get_by_label("Opacity of the mask").fill("25")
+    expect(page.locator("#result canvas")).to_have_css("opacity", "0.25")
+
+
+def test_an_example_is_one_click_away(page: Page) -> None:
+    page.locator("[data-example]").first.click()
+    await_result(page)
+    expect(page.get_by_role("link", name="Download mask")).to_be_visible()
+
+
+def test_a_photo_is_refused_with_the_reason(page: Page, photo: bytes) -> None:
+    segment(page, photo)
+    problem = page.get_by_role("alert")
+    expect(problem).to_contain_text("The image was not accepted", timeout=PATIENCE)
+    expect(problem).to_contain_text("looks like")
+    expect(page.locator("#result")).to_be_hidden()
+
+
+def test_a_doubtful_image_is_segmented_on_the_users_word(page: Page, section: bytes) -> None:
+    screen = {"verdict": "ask", "score": 0.7, "kind": "texture", "reason": "looks like a texture, 0.30", "version": "1"}
+    problem = {"title": "The image was not accepted", "status": 422, "detail": "-", "id": "0" * 32, "screen": screen}
+    first = answer_once(page, 422, problem)
+    segment(page, section)
+    expect(page.get_by_role("alert")).to_contain_text("looks like a texture, 0.30", timeout=PATIENCE)
+    with page.expect_request("**/api/v1/segment") as second:
+        page.get_by_role("button", name="Segment anyway").click()
+    await_result(page)
+    assert b'name="override"' not in (first[0].post_data_buffer or b"")
+    assert second.value.headers["idempotency-key"] != first[0].headers["idempotency-key"]
+
+
+def test_a_busy_server_is_asked_again_with_the_same_key(page: Page, section: bytes) -> None:
+    problem = {"title": "The models are busy", "status": 503, "detail": "try again"}
+    first = answer_once(page, 503, problem, {"Retry-After": "1"})
+    with page.expect_request(lambda request: "/segment" in request.url and bool(first)) as second:
+        segment(page, section)
+    await_result(page)
+    assert second.value != first[0]
+    assert second.value.headers["idempotency-key"] == first[0].headers["idempotency-key"]
+
+
+def test_the_users_label_and_feedback_arrive(page: Page, section: bytes) -> None:
+    drop(page, section)
+    page.get_by_role("radio", name="membrane").check()
+    page.get_by_role("button", name="Segment", exact=True).click()
+    await_result(page)
+    page.get_by_role("radio", name="Right").check()
+    page.get_by_label("Comment").fill("well done")
+    page.get_by_role("button", name="Send feedback").click()
+    expect(page.locator("[data-feedback-state]")).to_have_text("Thank you, saved.")
+    record = page.evaluate("fetch(`/api/v1/requests/${location.hash.slice(1)}`).then((answer) => answer.json())")
+    given = [record["label"], record["feedback"]["mask_ok"], record["feedback"]["comment"]]
+    assert given == ["membrane", True, "well done"]
+
+
+def test_a_classification_shows_its_probabilities(page: Page, section: bytes) -> None:
+    drop(page, section)
+    page.get_by_role("button", name="Only tell its kind").click()
+    expect(page.locator("#result h2")).to_have_text("membrane EM", timeout=PATIENCE)
+    expect(page.locator("#result .bars li")).to_have_count(9)
+    widths = page.evaluate("[...document.querySelectorAll('.fill')].map((fill) => fill.getBoundingClientRect().width)")
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 10 * widths[-1]
+
+
+def test_the_history_opens_and_deletes_a_request(page: Page, section: bytes) -> None:
+    segment(page, section)
+    await_result(page)
+    page.reload()
+    await_result(page)
+    entries = page.locator("#history-list li")
+    expect(entries).to_have_count(1)
+    remove = entries.first.locator("[data-delete]")
+    remove.click()
+    expect(remove).to_have_text("Really delete?")
+    remove.click()
+    expect(entries).to_have_count(0)
+
+
+def test_a_tiff_is_shown_after_the_upload(page: Page) -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, twins.membrane_section(12, 128)[0].astype(np.uint16) * 256)
+    drop(page, file.getvalue(), "section.tif", "image/tiff")
+    page.get_by_role("button", name="Segment", exact=True).click()
+    await_result(page)
+    assert page.evaluate("document.querySelector('#result [data-image]').naturalWidth") == 128
+
+
+def test_the_page_works_by_keyboard(page: Page, section: bytes) -> None:
+    drop(page, section)
+    expect(page.get_by_role("button", name="Segment", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    await_result(page)
+    expect(page.locator("#result")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_of_wcag_aa(page: Page, section: bytes, photo: bytes, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    segment(page, section)
+    await_result(page)
+    assert page.evaluate(CONTRAST) == []
+    segment(page, photo)
+    expect(page.get_by_role("alert")).to_be_visible(timeout=PATIENCE)
+    assert page.evaluate(CONTRAST) == []
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(page: Page, section: bytes) -> None:
+    page.set_viewport_size({"width": 340, "height": 700})
+    segment(page, section)
+    await_result(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 340
+
+
+def test_the_api_documentation_is_interactive_without_a_foreign_host(page: Page, server: str) -> None:
+    page.goto(f"{server}/docs")
+    expect(page.locator(".opblock-post").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("/api/v1/segment")).to_be_visible()
