@@ -31,7 +31,8 @@ def text(contract: Contract, *, created: str, metrics: Mapping[str, Any], proven
     created
         ISO 8601 time.
     metrics
-        Nested by name; a mapping with `mean`, `low`, `high` and `n` is one figure with its interval.
+        Nested by name; a mapping with `mean`, `low`, `high` and `n` is one figure with its interval, and nothing else
+        is shown but the top-level `split` (hash of the samples) and `computed` (how).
     provenance
         `data`: list of {"name", "what", "citation", "licence"}. `splits`: hash by part. `limits`: list of sentences.
         `command`: what fits the same network again. Everything else is printed as it stands.
@@ -77,7 +78,10 @@ def _data(sources: Sequence[Mapping[str, str]]) -> str:
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:
-    return _table(("figure", "value", "95 % interval", "n"), _rows(metrics, ""))
+    table = _table(("figure", "value", "95 % interval", "n"), _rows(metrics, ""))
+    if "split" not in metrics:
+        return table
+    return f"On the samples with hash `{metrics['split']}`. {metrics.get('computed', '')}\n\n{table}"
 
 
 def _rows(metrics: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
@@ -88,10 +92,6 @@ def _rows(metrics: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str
             yield title, _number(value["mean"]), interval, str(value["n"])
         elif isinstance(value, Mapping):
             yield from _rows(value, title)
-        elif isinstance(value, list | tuple):
-            yield title, ", ".join(_number(item) for item in value), "", ""
-        else:
-            yield title, _number(value), "", ""
 
 
 def _number(value: object) -> str:

@@ -67,7 +67,7 @@ def write(
     InvalidInput
         When a weight is beyond the range of float16.
     """
-    rounded = keras.models.clone_model(model)
+    rounded = type(model).from_config(model.get_config())
     rounded.set_weights(model.get_weights())
     round_to_float16(rounded)
     batch = np.ascontiguousarray(sample_input.transpose(0, 3, 1, 2), np.float32)

@@ -30,6 +30,8 @@ def load(bundle: Bundle, threads: int) -> Predictor:
         "INFERENCE_NUM_THREADS": threads,
         # several workers would pin their threads to the same cores
         "ENABLE_CPU_PINNING": False,
+        # kernels kept by image size: without a limit each new size adds 2 MB for ever, and keeping more is no faster
+        "CPU_RUNTIME_CACHE_CAPACITY": "32",
     }
     try:
         request = openvino.Core().compile_model(bundle.onnx, "CPU", settings).create_infer_request()

@@ -9,9 +9,9 @@ from bioseg.inference import Floats, Predictor
 from bioseg.inference.normalising import UNIT, normalised, standard_scale
 from bioseg.inference.tiling import tiled
 
-WHOLE_LIMIT = 640 * 640
+WHOLE_LIMIT = 576 * 576
 """Pixels up to which an image runs in one piece; with `TILE` it bounds the memory of a run."""
-TILE = 512
+TILE = 384
 
 
 def foreground_probability(predict: Predictor, contract: Contract, image: Image) -> Floats:
@@ -37,11 +37,12 @@ def foreground_probability(predict: Predictor, contract: Contract, image: Image)
     scale = standard_scale(image, channels) if contract.normalisation == "standard" else UNIT
     if contract.side is not None:
         return _squeezed(predict, normalised(image, channels, scale), contract.side)
-    whole = image.shape[0] * image.shape[1] <= WHOLE_LIMIT
+    height, width = (_round_up(length, contract.multiple) for length in image.shape[:2])
+    whole = height * width <= WHOLE_LIMIT
     probability = tiled(
         lambda windows: predict(normalised(windows[0], channels, scale)[np.newaxis]),
         image,
-        tile=_round_up(max(image.shape[:2]) if whole else TILE, contract.multiple),
+        tile=max(height, width) if whole else _round_up(TILE, contract.multiple),
         halo=_round_up(contract.halo, contract.multiple),
         multiple=contract.multiple,
     )

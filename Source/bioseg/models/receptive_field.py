@@ -4,8 +4,9 @@
 def unet_halo(levels: int) -> int:
     """Context, pixels, that makes a tile of `keras_unet.unet` equal to the whole image.
 
-    Follows the path through the bottom, which sees most: the interval of pixels that one output pixel depends on,
-    worst over its place in the pooling grid, rounded up to a multiple of that grid.
+    Follows the path through the bottom, which sees most, from the first and the last pixel of a cell of the pooling
+    grid to the pixels that they depend on. Tiles begin and end with such cells, so the halo holds for them and not for
+    a pixel in the middle of a cell; it is rounded up to a multiple of the grid.
 
     Parameters
     ----------
@@ -13,10 +14,11 @@ def unet_halo(levels: int) -> int:
         Number of resolutions, 1 or more; the side of an image is a multiple of 2**(levels - 1).
 
     >>> unet_halo(5)
-    112
+    96
     """
     grid = 1 << (levels - 1)
-    reach = max(max(place - low, high - place) for place in range(grid) for low, high in [_seen(place, levels)])
+    first, last = 0, grid - 1
+    reach = max(first - _seen(first, levels)[0], _seen(last, levels)[1] - last)
     return -(-reach // grid) * grid
 
 

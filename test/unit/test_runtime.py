@@ -1,0 +1,216 @@
+"""Networks that serve: proved before use, swapped with the champion, one request at a time."""
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bioseg.bundles import Bundle, Contract
+from bioseg.bundles.sealing import assemble
+from bioseg.errors import BundleError, Busy, RuntimeUnavailable, UnknownVersion
+from bioseg.inference import Floats, Predictor
+from bioseg.registry.folder_registry import FolderRegistry
+from bioseg.runtime import Runtime
+from bioseg.settings import Settings
+from bioseg.testing.fakes import FakeSegmenter
+
+SAMPLE = np.random.default_rng(2).random((1, 8, 8, 1), np.float32)
+
+
+def write_version(root: Path, version: str) -> None:
+    contract = Contract(
+        study="membrane",
+        version=version,
+        task="segmentation",
+        framework="keras",
+        architecture="fake",
+        axes="NCHW",
+        channels=1,
+        normalisation="standard",
+        classes=("membrane",),
+    )
+    folder = root / "membrane" / version
+    assemble(folder, contract, lambda _: None, (SAMPLE, FakeSegmenter()(SAMPLE)), metrics={}, provenance={})
+
+
+def appoint(root: Path, **champions: str) -> None:
+    (root / "champions.json").write_text(json.dumps(champions))
+
+
+class Loader:
+    """Loads fakes, and keeps what it was asked for."""
+
+    def __init__(self, predict: Predictor | None = None) -> None:
+        self.predict = predict or FakeSegmenter()
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(self, bundle: Bundle, threads: int) -> Predictor:
+        self.asked.append((bundle.contract.version, threads))
+        return self.predict
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    write_version(tmp_path, "1")
+    write_version(tmp_path, "2")
+    appoint(tmp_path, membrane="1")
+    return tmp_path
+
+
+def runtime(models: Path, loader: Loader | None = None, **changes: object) -> Runtime:
+    settings = Settings.model_validate({"threads": 3, **changes})
+    return Runtime(settings, FolderRegistry(models, models / "none"), loader or Loader())
+
+
+class TestChampion:
+    def test_is_the_version_that_the_registry_names(self, models):
+        assert runtime(models).champion("membrane").contract.version == "1"
+
+    def test_is_loaded_once(self, models):
+        loader = Loader()
+        serving = runtime(models, loader)
+        assert serving.champion("membrane") is serving.champion("membrane")
+        assert loader.asked == [("1", 3)]
+
+    def test_is_loaded_once_for_many_threads(self, models):
+        loader = Loader()
+        serving = runtime(models, loader)
+        threads = [threading.Thread(target=serving.champion, args=("membrane",)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert loader.asked == [("1", 3)]
+
+    def test_is_swapped_when_another_is_appointed(self, models):
+        serving = runtime(models)
+        serving.champion("membrane")
+        appoint(models, membrane="2")
+        assert serving.champion("membrane").contract.version == "2"
+
+    def test_keeps_serving_when_the_next_one_fails(self, models):
+        serving = runtime(models)
+        serving.champion("membrane")
+        appoint(models, membrane="3")
+        with pytest.raises(UnknownVersion):
+            serving.champion("membrane")
+        appoint(models, membrane="1")
+        assert serving.champion("membrane").contract.version == "1"
+
+    def test_may_be_missing(self, models):
+        with pytest.raises(UnknownVersion, match="kinds has no champion"):
+            runtime(models).champion("kinds")
+
+    def test_takes_all_cpus_unless_told(self, models):
+        loader = Loader()
+        runtime(models, loader, threads=0).champion("membrane")
+        assert loader.asked[0][1] >= 1
+
+
+def off_by(difference: float) -> Predictor:
+    def predict(batch: Floats) -> Floats:
+        return FakeSegmenter()(batch) + np.float32(difference)
+
+    return predict
+
+
+class TestReplay:
+    @pytest.mark.parametrize("difference", [2e-4, -0.5, float("nan"), float("inf")])
+    def test_refuses_a_network_that_differs(self, models, difference):
+        with pytest.raises(BundleError, match="differs by"):
+            runtime(models, Loader(off_by(difference))).champion("membrane")
+
+    def test_allows_the_tolerance(self, models):
+        assert runtime(models, Loader(off_by(5e-5))).champion("membrane")
+
+    def test_refuses_another_shape(self, models):
+        loader = Loader(lambda batch: FakeSegmenter()(batch)[:, ::2])
+        with pytest.raises(BundleError, match=r"\(1, 4, 8, 1\)"):
+            runtime(models, loader).champion("membrane")
+
+    def test_a_refused_network_never_serves(self, models):
+        serving = runtime(models, Loader(off_by(1)))
+        for _ in range(2):
+            with pytest.raises(BundleError):
+                serving.champion("membrane")
+
+
+class Crowd:
+    """Threads that hold or await a slot until they are let go."""
+
+    def __init__(self, serving: Runtime) -> None:
+        self.serving = serving
+        self.inside: list[int] = []
+        self.most = 0
+        self.busy = threading.Semaphore(0)
+        self.entered = threading.Semaphore(0)
+        self.leave = threading.Semaphore(0)
+
+    def join(self) -> threading.Thread:
+        thread = threading.Thread(target=self._visit, daemon=True)
+        thread.start()
+        return thread
+
+    def _visit(self) -> None:
+        try:
+            with self.serving.slot():
+                self.inside.append(1)
+                self.most = max(self.most, len(self.inside))
+                self.entered.release()
+                self.leave.acquire(timeout=20)
+                self.inside.pop()
+        except Busy:
+            self.busy.release()
+
+
+class TestSlot:
+    def test_one_runs_and_the_queue_waits_and_the_next_is_turned_away(self, models):
+        crowd = Crowd(runtime(models, queue=2))
+        threads = [crowd.join() for _ in range(4)]
+        assert crowd.busy.acquire(timeout=10)
+        assert not crowd.busy.acquire(timeout=0.05)
+        for _ in threads:
+            crowd.leave.release()
+        for thread in threads:
+            thread.join(10)
+        assert crowd.most == 1
+
+    def test_everyone_in_the_queue_gets_a_turn(self, models):
+        crowd = Crowd(runtime(models, queue=3))
+        threads = [crowd.join() for _ in range(4)]
+        turns = []
+        for _ in threads:
+            turns.append(crowd.entered.acquire(timeout=10))
+            crowd.leave.release()
+        assert turns == [True] * 4
+
+    def test_without_a_queue_the_second_is_turned_away(self, models):
+        serving = runtime(models, queue=0)
+        with serving.slot(), pytest.raises(Busy, match="one request runs and 0 wait"), serving.slot():
+            pass
+
+    def test_a_failure_gives_the_slot_back(self, models):
+        serving = runtime(models, queue=0)
+        with pytest.raises(ZeroDivisionError), serving.slot():
+            raise ZeroDivisionError
+        with serving.slot():
+            assert True
+
+
+class TestTechnologies:
+    @pytest.mark.parametrize("technology", ["openvino", "reference"])
+    @pytest.mark.parametrize("study", ["membrane", "kinds"])
+    def test_real_bundles_pass_their_own_sample(self, tiny_models, technology, study):
+        settings = Settings.model_validate({"threads": 1, "runtime": technology})
+        serving = Runtime(settings, FolderRegistry(tiny_models, tiny_models / "none"))
+        assert serving.champion(study).contract.version == "tiny"
+
+    def test_a_missing_framework_is_named(self, tiny_models, monkeypatch):
+        monkeypatch.setitem(sys.modules, "openvino", None)
+        monkeypatch.delitem(sys.modules, "bioseg.inference.openvino_runtime", raising=False)
+        serving = Runtime(Settings.model_validate({}), FolderRegistry(tiny_models, tiny_models / "none"))
+        with pytest.raises(RuntimeUnavailable, match=r"needs openvino .* bioseg\[serve\]"):
+            serving.champion("kinds")
