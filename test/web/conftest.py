@@ -161,14 +161,6 @@ def upload(client: FlaskClient) -> Callable[..., TestResponse]:
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small real bundles."""
-    from bioseg.testing.bundles import tiny_models
-
-    return tiny_models(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="session")
 def server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real gunicorn with one worker and tiny real bundles."""
     state = tmp_path_factory.mktemp("state")
