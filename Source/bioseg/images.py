@@ -210,12 +210,13 @@ def _decode_tiff(data: bytes, limits: Limits) -> Image:
         if not plain or not (unpacked or deep):
             return _decode_pillow(data, "TIFF", limits)
         colours = _colours(page)
-        samples = _uncompressed(page) if unpacked else _opencv(data)
+        orientation = page.tags.valueof(_ORIENTATION, default=1)
+        # OpenCV turns a TIFF while decoding, so nothing is turned twice.
+        samples = _upright(_uncompressed(page), orientation) if unpacked else _opencv(data)
         _check_pixels(samples.shape[1], samples.shape[0], limits)
         has_alpha = page.samplesperpixel > colours and page.extrasamples[:1] in _ALPHA
         image = _unsigned(samples, colours, has_alpha=has_alpha)
-        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-        return _upright(np.invert(image) if inverted else image, page.tags.valueof(_ORIENTATION, default=1))
+        return np.invert(image) if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE else image
 
 
 def _refuse_stack(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:

@@ -165,13 +165,28 @@ def test_exif_orientation_is_undone(kind: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_deep_tiff_is_turned_like_a_shallow_one(orientation: int) -> None:
-    tag = (274, "H", 1, orientation, True)
-
-    shallow = saved(Pillow.fromarray(GRAY), "TIFF", tiffinfo={274: orientation})
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_deep_tiff_is_turned_like_a_shallow_one(compression: str | None, orientation: int) -> None:
+    deep, shallow = (
+        saved(Pillow.fromarray(samples), "TIFF", compression=compression, tiffinfo={274: orientation})
+        for samples in (GRAY.astype(np.uint16), GRAY)
+    )
     expected = np.asarray(Pillow.open(io.BytesIO(shallow)).copy())
 
-    np.testing.assert_array_equal(decode(tiff(GRAY.astype(np.uint16), extratags=[tag])), expected)
+    np.testing.assert_array_equal(decode(deep), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_deep_colours_are_turned_whatever_the_compression(compression: str | None, orientation: int) -> None:
+    exif = Pillow.Exif()
+    exif[274] = orientation
+    shallow = Pillow.open(io.BytesIO(saved(Pillow.fromarray(RGB), "PNG", exif=exif)))
+    tag = (274, "H", 1, orientation, True)
+
+    deep = tiff(RGB.astype(np.uint16), photometric="rgb", compression=compression, extratags=[tag])
+
+    np.testing.assert_array_equal(decode(deep), np.asarray(ImageOps.exif_transpose(shallow)))
 
 
 @pytest.mark.parametrize(
