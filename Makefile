@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 HOST ?= 127.0.0.1
 PORT ?= 8000
 
-.PHONY: help setup serve test lint bench train up down e2e screenshots
+.PHONY: help setup serve test lint bench train e2e picture
 
 help: ## list the commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,7 +36,7 @@ serve: $(VENV)/serving ## the web application, its worker and MLflow on embedded
 test: setup ## all tests that need neither a Docker engine nor much time
 	$(BIN)/pytest -m 'not e2e'
 
-e2e: setup ## what needs a Docker engine or more time
+e2e: setup $(VENV)/benchmarks ## what needs a Docker engine or more time
 	$(BIN)/pytest -m e2e
 
 lint: $(VENV)/everything ## format, lint, types, layers
@@ -48,12 +48,9 @@ lint: $(VENV)/everything ## format, lint, types, layers
 bench: $(VENV)/benchmarks ## the benchmarks, as ratios of one run
 	$(BIN)/bioseg bench
 
+picture: setup ## with `make serve` running, take the README's pictures of the page again
+	$(BIN)/python test/picture.py http://$(HOST):$(PORT) docs
+
 train: $(VENV)/everything ## fit the shipped models again (BIOSEG_DATA_DIR names the datasets)
 	$(BIN)/bioseg train membrane --refit
 	$(BIN)/bioseg train kinds
-
-up: ## application and tracking server in containers
-	docker compose up --build --detach
-
-down: ## stop the containers
-	docker compose down

@@ -1,4 +1,4 @@
-"""The web application: the page, the API and the probes, all on top of `bioseg.service`."""
+"""The web application: the page, the API and the probes, all on top of `bioseg.service` and `bioseg.records`."""
 
 import typing
 from datetime import timedelta

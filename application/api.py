@@ -1,4 +1,4 @@
-"""The API, version 1: thin views, one per call, over the functions of `bioseg.service`."""
+"""The API, version 1: thin views, one per call, over `bioseg.service` and `bioseg.records`."""
 
 import re
 from http import HTTPStatus
@@ -10,10 +10,10 @@ from werkzeug.datastructures import FileStorage
 
 from application import context, schemas, traffic
 from application.openapi import PNG, problems
-from bioseg import service
+from bioseg import records, service
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import InvalidInput
-from bioseg.service import Picture
+from bioseg.records import Picture
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 
@@ -30,7 +30,7 @@ def segment(form: schemas.SegmentForm) -> schemas.Segmentation | Response:
     The screen looks first. It answers 422 for an image that the study was not made for; the upload is stored even
     then, under the member `id`. On the verdict `ask` the same upload with `override=true` is segmented.
 
-    The header `Idempotency-Key` makes a repeated call within 24 hours give the first answer.
+    The header `Idempotency-Key` makes a repeated call with the same cookie give the first answer, for 24 hours.
     """
     record = service.segment(context.platform(), _upload(form))
     if request.accept_mimetypes.best_match(["application/json", PNG]) != PNG:
@@ -47,7 +47,7 @@ def segment(form: schemas.SegmentForm) -> schemas.Segmentation | Response:
 def classify(form: schemas.ClassifyForm) -> schemas.Classification:
     """Tell the class of one image.
 
-    The header `Idempotency-Key` makes a repeated call within 24 hours give the first answer.
+    The header `Idempotency-Key` makes a repeated call with the same cookie give the first answer, for 24 hours.
     """
     return schemas.Classification.of(service.classify(context.platform(), _upload(form)))
 
@@ -58,8 +58,8 @@ def classify(form: schemas.ClassifyForm) -> schemas.Classification:
 @api.doc(responses=problems(400))
 def history(query: schemas.HistoryQuery) -> schemas.RecordPage:
     """List your requests, newest first."""
-    records, cursor = service.history(context.platform(), context.owner(), **query.model_dump())
-    return schemas.RecordPage(requests=[schemas.Record.of(record) for record in records], next_cursor=cursor)
+    found, cursor = records.history(context.platform(), context.owner(), **query.model_dump())
+    return schemas.RecordPage(requests=[schemas.Record.of(record) for record in found], next_cursor=cursor)
 
 
 @api.get("/requests/<id:request_id>")
@@ -75,7 +75,7 @@ def request_record(request_id: str) -> schemas.Record:
 @api.doc(responses=problems(404))
 def delete(request_id: str) -> tuple[str, int]:
     """Delete one of your requests: its pictures go, its numbers stay."""
-    service.delete(context.platform(), request_id, context.owner())
+    records.delete(context.platform(), request_id, context.owner())
     return "", HTTPStatus.NO_CONTENT
 
 
@@ -104,17 +104,17 @@ def feedback(request_id: str, given: schemas.Feedback) -> schemas.Record:
     The corrected mask, an image of the upload's size, goes into the part `mask`; brighter than half is foreground.
     """
     file = _only_file("mask") if "mask" in request.files else None
-    judgement = service.Feedback(**given.model_dump(), mask=None if file is None else file.read())
-    if judgement == service.Feedback():
+    judgement = records.Feedback(**given.model_dump(), mask=None if file is None else file.read())
+    if judgement == records.Feedback():
         raise InvalidInput("the feedback is empty: send one of label, mask_ok, comment, mask")
-    return schemas.Record.of(service.give_feedback(context.platform(), request_id, context.owner(), judgement))
+    return schemas.Record.of(records.give_feedback(context.platform(), request_id, context.owner(), judgement))
 
 
 @api.get("/studies")
 @api.output(schemas.STUDIES)
 def studies() -> list[dict[str, object]]:
     """List the studies with their versions and aliases."""
-    return service.describe_studies(context.platform())
+    return service.describe_studies(context.platform().registry)
 
 
 def _upload(form: schemas.ClassifyForm) -> service.Upload:
@@ -144,12 +144,12 @@ def _idempotency_key() -> str | None:
 
 
 def _find(request_id: str) -> RequestRecord:
-    return service.find(context.platform(), request_id, context.owner())
+    return records.find(context.platform(), request_id, context.owner())
 
 
 def _png(record: RequestRecord, what: Picture) -> Response:
     """Answer a picture that the caller's own browser may keep, and must ask about again."""
-    response = Response(service.picture(context.platform(), record, what), mimetype=PNG)
+    response = Response(records.picture(context.platform(), record, what), mimetype=PNG)
     response.cache_control.private, response.cache_control.no_cache = True, True
     response.add_etag()
     response.make_conditional(request)

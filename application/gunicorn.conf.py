@@ -1,7 +1,8 @@
 # ruff: noqa: N999
 """How gunicorn runs the application; `bioseg serve` adds the address and the number of workers.
 
-Threads wait for slow uploads and slow readers while one inference runs, so that probes always answer.
+Threads wait for slow uploads and slow readers while one inference runs. Probes answer as long as one of the threads
+is free: as many slow bodies at once as a worker has threads occupy it.
 """
 
 worker_class = "gthread"

@@ -17,7 +17,11 @@ IDEMPOTENCY = {
     "in": "header",
     "name": "Idempotency-Key",
     "required": False,
-    "description": "A repeated call with the same key and body gives the first answer, for 24 hours.",
+    "description": (
+        "A repeated call with the same key and body gives the first answer, for 24 hours. A key belongs to the owner "
+        "of the cookie: send the cookie that the first call came with or was given, else the call counts as a new one. "
+        "A failure on this side is never the kept answer."
+    ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 128},
 }
 

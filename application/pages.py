@@ -32,7 +32,7 @@ def index() -> str:
     platform = context.platform()
     return render_template(
         "index.html",
-        studies=service.describe_studies(platform),
+        studies=service.describe_studies(platform.registry),
         max_upload_mb=platform.settings.max_upload_mb,
         examples=EXAMPLES,
     )

@@ -177,7 +177,7 @@ class Resources(BaseModel):
     cpu_seconds: float = Field(description="CPU time of the request and its inference.")
     cpu_percent: float = Field(description="Load of the machine meanwhile, 0 to 100.")
     memory_rss_mb: float = Field(description="Resident memory of the process, MiB.")
-    latency_ms: float = Field(description="From arrival to the stored record.")
+    latency_ms: float = Field(description="From arrival until the record is about to be written.")
 
 
 class TrackingPoint(BaseModel):

@@ -92,18 +92,6 @@ def confusion_table(y_true: NDArray[np.integer], y_pred: NDArray[np.integer], n_
     return np.bincount(cells, minlength=n_classes**2).astype(np.int64).reshape(n_classes, n_classes)
 
 
-def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Mean recall, in [0, 1], over the classes that occur in `y_true`; labels (N,) are numbers or strings.
-
-    Raises InvalidInput when the lengths differ or there are no labels.
-    """
-    truth, predicted = np.asarray(y_true), np.asarray(y_pred)
-    _require_same_shape(truth, predicted)
-    _require_some(truth, "labels")
-    _, classes = np.unique(truth, return_inverse=True)
-    return float(np.mean(np.bincount(classes, weights=truth == predicted) / np.bincount(classes)))
-
-
 def regions(interior: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Partition an image into cells: 4-connected components of the interior, grown until they meet.
 
@@ -258,9 +246,7 @@ class Interval:
     method: str
 
 
-def mean_interval(
-    values: ArrayLike, confidence: float = 0.95, bounds: tuple[float, float] = UNBOUNDED, method: str = "Student t"
-) -> Interval:
+def mean_interval(values: ArrayLike, confidence: float = 0.95, bounds: tuple[float, float] = UNBOUNDED) -> Interval:
     """Student's t interval of the mean of independent values (N,), clipped to the range `bounds` of the metric.
 
     The quantile is t's at any N (1 % above the normal one at N = 120). A single value tells nothing of the spread,
@@ -276,22 +262,7 @@ def mean_interval(
         return Interval(mean, *bounds, n, "one value: the whole range")
     half = special.stdtrit(n - 1, level) * numbers.std(ddof=1) / math.sqrt(n)
     low, high = np.clip([mean - half, mean + half], *bounds)
-    return Interval(mean, float(low), float(high), n, method)
-
-
-def clustered_interval(
-    values: ArrayLike, clusters: ArrayLike, confidence: float = 0.95, bounds: tuple[float, float] = UNBOUNDED
-) -> Interval:
-    """Student's t interval over the means of clusters, for values (N,) that are alike inside a cluster.
-
-    `clusters` (N,) names the cluster of each value by number or string: the section of a quadrant, the patient of
-    an image. Each cluster weighs the same, and `n` is the number of clusters. Raises as `mean_interval` does.
-    """
-    numbers, names = np.asarray(values, dtype=np.float64), np.asarray(clusters)
-    _require_same_shape(numbers, names)
-    _, cluster = np.unique(names, return_inverse=True)
-    means = np.bincount(cluster, weights=numbers) / np.bincount(cluster)
-    return mean_interval(means, confidence, bounds, method="Student t over cluster means")
+    return Interval(mean, float(low), float(high), n, "Student t")
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from bioseg.errors import RuntimeUnavailable
 from bioseg.settings import Settings, child_environment
 
@@ -44,13 +42,12 @@ def web(settings: Settings, host: str, port: int, workers: int) -> Command:
     application = importlib.util.find_spec("application")
     if application is None or application.origin is None or importlib.util.find_spec("gunicorn") is None:
         raise RuntimeUnavailable("the web application is not installed: pip install 'bioseg[serve]'")
-    threads = settings.threads or max(1, (psutil.cpu_count() or 1) // workers)
     arguments = [
         *(sys.executable, "-m", "gunicorn", "application:create_app()"),
         *("--config", str(Path(application.origin).with_name("gunicorn.conf.py"))),
         *("--bind", f"{host}:{port}", "--workers", str(workers)),
     ]
-    return Command("web", arguments, child_environment(BIOSEG_THREADS=str(threads)))
+    return Command("web", arguments, child_environment(BIOSEG_THREADS=str(settings.inference_threads(workers))))
 
 
 def worker() -> Command:

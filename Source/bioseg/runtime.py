@@ -1,7 +1,6 @@
 """The networks that serve: loaded on first use, proved on their own sample, one inference at a time."""
 
 import importlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ class Runtime:
     def __init__(self, settings: Settings, registry: Registry, load: Loader | None = None) -> None:
         self._registry = registry
         self._load = load or loader(settings.runtime)
-        self._threads = settings.threads or len(os.sched_getaffinity(0))
+        self._threads = settings.inference_threads()
         self._arms: dict[str, Arm] = {}
         self._loading = Lock()
         self._queue = settings.queue
@@ -83,21 +82,26 @@ class Runtime:
         return arm
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold the right to run networks: one request of the process at a time, a few more wait their turn.
+    def place(self) -> Iterator[None]:
+        """Hold one of the few places for requests of this process, from before its image is decoded to its end.
 
         Raises
         ------
         Busy
-            When the queue is full.
+            When all are taken.
         """
         if not self._places.acquire(blocking=False):
             raise Busy(f"one request runs and {self._queue} wait, which is all that may; try again in a few seconds")
         try:
-            with self._turn:
-                yield
+            yield
         finally:
             self._places.release()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for and hold the right to run networks: one request of the process at a time."""
+        with self._turn:
+            yield
 
 
 def loader(runtime: str) -> Loader:

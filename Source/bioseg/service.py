@@ -3,14 +3,12 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -18,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from bioseg import errors, images, studies
 from bioseg.database import engine, requests, tasks
 from bioseg.database.tables import RequestRecord
-from bioseg.errors import BiosegError, BlobNotFound, Busy, InvalidInput, Refused, UnknownRequest, WrongTask
+from bioseg.errors import BiosegError, Busy, IdempotencyConflict, ImageError, InvalidInput, Refused, WrongTask
 from bioseg.inference import classifying, segmenting
 from bioseg.policy import admission
 from bioseg.policy.admission import Admission
@@ -30,7 +28,7 @@ from bioseg.storage import Blobs, open_blobs
 from bioseg.study import Study, Task
 from bioseg.telemetry.resources import Meter
 
-Picture = Literal["image", "mask", "overlay", "probability"]
+OUR_FAULT = "something failed on this side; the operator finds the reason in the log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class Upload:
     override
         Go on when the screen asks.
     idempotency_key
-        A repeated call with the same key and body gives the stored answer.
+        A repeated call of the same owner with the same key and body gives the stored answer.
     """
 
     data: bytes
@@ -107,12 +105,28 @@ class _Stopwatch:
         return 1e3 * (time.perf_counter() - self.received)
 
 
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What a request takes: time by stage, CPU and memory."""
+
+    watch: _Stopwatch
+    meter: Meter
+
+    def note(self, record: RequestRecord) -> None:
+        """Write what was spent so far into the record."""
+        resources = self.meter.read()
+        record.cpu_seconds, record.cpu_percent = resources.cpu_seconds, resources.cpu_percent
+        record.memory_rss_mb, record.latency_ms = resources.memory_rss_mb, self.watch.total()
+        stages = self.watch.stages | {"total": record.latency_ms}
+        record.timings_ms = {name: round(value, 3) for name, value in stages.items()}
+
+
 def segment(platform: Platform, upload: Upload) -> RequestRecord:
     """Screen an image and draw its mask.
 
     Returns
     -------
-    The stored record; `picture` gives its mask, probability and overlay.
+    The stored record; `records.picture` gives its mask, probability and overlay.
 
     Raises
     ------
@@ -124,6 +138,8 @@ def segment(platform: Platform, upload: Upload) -> RequestRecord:
         When too many requests wait.
     UnknownStudy, WrongTask, InvalidInput, IdempotencyConflict
         When the call itself is wrong; nothing is kept.
+    Exception
+        Whatever else fails here, the disk or a network; a record without pixels and without the reason is kept.
     """
     return _serve(platform, upload, "segmentation")
 
@@ -135,9 +151,8 @@ def classify(platform: Platform, upload: Upload) -> RequestRecord:
 
 def _serve(platform: Platform, upload: Upload, task: Task) -> RequestRecord:
     study = _study(upload, task)
-    body = _body_hash(upload)
-    with engine.reading(platform.sessions) as session:
-        known = requests.by_key(session, upload.owner, upload.idempotency_key, body) if upload.idempotency_key else None
+    key = _key(upload)
+    known = _known(platform, key)
     if known is not None:
         return _answer(known)
     record = RequestRecord(
@@ -150,17 +165,16 @@ def _serve(platform: Platform, upload: Upload, task: Task) -> RequestRecord:
         status="done",
         overridden=False,
     )
-    watch, meter = _Stopwatch(upload.received), Meter()
+    cost = _Cost(_Stopwatch(upload.received), Meter())
     try:
-        _process(platform, upload, study, record, watch, meter)
-    except Busy:
+        with platform.runtime.place():
+            pictures = _process(platform, upload, study, record, cost)
+            _store(platform, record, pictures, cost, key)
+    except (Busy, IdempotencyConflict, SQLAlchemyError):
         raise
-    except BiosegError as error:
-        record.status, record.error, record.detail = "failed", type(error).__name__, str(error)
-        _store(platform, upload, record, watch, meter, body)
-        error.request_id = record.id
+    except Exception as error:  # whatever it is, what the request cost has to be on record
+        _store_failure(platform, record, error, cost, key)
         raise
-    _store(platform, upload, record, watch, meter, body)
     return _answer(record)
 
 
@@ -174,10 +188,27 @@ def _study(upload: Upload, task: Task) -> Study:
     return study
 
 
-def _body_hash(upload: Upload) -> str:
-    """Sha256 of all that decides the answer, to tell a repeated call from another one under the same key."""
+class _Key(NamedTuple):
+    """An idempotency key, whose it is, and the sha256 of all that decides the answer."""
+
+    owner: str
+    key: str
+    body: str
+
+
+def _key(upload: Upload) -> _Key | None:
+    if not upload.idempotency_key:
+        return None
     fields = (upload.study, upload.label or "", str(upload.override))
-    return hashlib.sha256("\0".join(fields).encode() + b"\0" + upload.data).hexdigest()
+    body = hashlib.sha256("\0".join(fields).encode() + b"\0" + upload.data).hexdigest()
+    return _Key(upload.owner, upload.idempotency_key, body)
+
+
+def _known(platform: Platform, key: _Key | None) -> RequestRecord | None:
+    if key is None:
+        return None
+    with engine.reading(platform.sessions) as session:
+        return requests.by_key(session, *key)
 
 
 def _answer(record: RequestRecord) -> RequestRecord:
@@ -202,18 +233,18 @@ def screen_of(record: RequestRecord) -> dict[str, str | float | None]:
     }
 
 
-def _process(
-    platform: Platform, upload: Upload, study: Study, record: RequestRecord, watch: _Stopwatch, meter: Meter
-) -> None:
+def _process(platform: Platform, upload: Upload, study: Study, record: RequestRecord, cost: _Cost) -> dict[str, bytes]:
+    """Fill the record in; gives the pictures as PNG, by the column that is to hold their key."""
+    watch = cost.watch
     with watch.stage("decode"):
         image = images.decode(upload.data, platform.limits)
     record.height, record.width = image.shape[:2]
-    probability: NDArray[np.float32] | None = None
-    with platform.runtime.slot(), meter.inference():
+    probability = None
+    with platform.runtime.turn(), cost.meter.inference():
         with watch.stage("screen"):
-            answer = screen(platform, study, image)
+            answer = screen(platform.runtime, study, image)
         if answer is not None:
-            _note_screen(platform, study, answer, upload, record)
+            _note_screen(answer, upload, record)
         if record.status == "done":
             arm = platform.runtime.champion(study.name)
             record.arm, record.version, record.precision = "champion", arm.contract.version, arm.contract.precision
@@ -229,25 +260,37 @@ def _process(
             record.foreground_fraction = float(mask.mean())
             pictures["mask_blob"] = images.encode_mask(mask)
             pictures["probability_blob"] = images.encode_probability(probability)
-    with watch.stage("store"):
-        for column, data in pictures.items():
-            setattr(record, column, platform.blobs.put(data))
+    return pictures
 
 
-def screen(platform: Platform, study: Study, image: images.Image) -> Admission | None:
-    """Tell whether a study accepts an image, by the champion of the study that screens it; None without a screen."""
+@dataclass(frozen=True, slots=True)
+class Screening(Admission):
+    """The screen's verdict on one image, and the `version` of the model that gave it."""
+
+    version: str
+
+
+def screen(runtime: Runtime, study: Study, image: images.Image) -> Screening | None:
+    """Tell whether a study accepts an image, by the champion of the study that screens it; None without a screen.
+
+    Raises
+    ------
+    UnknownVersion, BundleError, RuntimeUnavailable
+        When that champion cannot be used.
+    """
     if study.screened_by is None:
         return None
-    arm = platform.runtime.champion(study.screened_by)
-    probabilities = classifying.class_probabilities(arm.predict, arm.contract, image)
+    arm = runtime.champion(study.screened_by)
     contract = arm.contract
-    return admission.admit(probabilities, contract.classes, study.accepts, contract.accept_at, contract.reject_below)
+    probabilities = classifying.class_probabilities(arm.predict, contract, image)
+    verdict = admission.admit(probabilities, contract.classes, study.accepts, contract.accept_at, contract.reject_below)
+    return Screening(**asdict(verdict), version=contract.version)
 
 
-def _note_screen(platform: Platform, study: Study, answer: Admission, upload: Upload, record: RequestRecord) -> None:
+def _note_screen(answer: Screening, upload: Upload, record: RequestRecord) -> None:
     record.screen_verdict, record.screen_score = answer.verdict, answer.score
     record.screen_kind, record.screen_reason = answer.kind, answer.reason
-    record.screen_version = platform.registry.champion(str(study.screened_by))
+    record.screen_version = answer.version
     record.overridden = upload.override and answer.verdict == "ask"
     if answer.verdict != "accept" and not record.overridden:
         record.status = "refused"
@@ -260,136 +303,62 @@ def _classify(arm: Arm, image: images.Image, record: RequestRecord) -> None:
 
 
 def _store(
-    platform: Platform, upload: Upload, record: RequestRecord, watch: _Stopwatch, meter: Meter, body: str
+    platform: Platform, record: RequestRecord, pictures: Mapping[str, bytes], cost: _Cost, key: _Key | None
 ) -> None:
-    """Write the record and what must follow it in one transaction."""
-    resources = meter.read()
-    record.cpu_seconds, record.cpu_percent = resources.cpu_seconds, resources.cpu_percent
-    record.memory_rss_mb = resources.memory_rss_mb
-    record.latency_ms = watch.total()
-    record.timings_ms = {name: round(value, 3) for name, value in watch.stages.items()} | {
-        "total": round(record.latency_ms, 3)
-    }
+    """Keep the pictures, then the record and what must follow it in one transaction."""
+    with _kept(platform, record, pictures, cost.watch):
+        cost.note(record)
+        with platform.sessions.begin() as session:
+            requests.one_at_a_time(session)
+            for column, data in pictures.items():
+                # Equal bytes are stored once: another request that named them may have been deleted in between.
+                if not platform.blobs.exists(getattr(record, column)):
+                    platform.blobs.put(data)
+            _add(session, record, key)
+
+
+@contextmanager
+def _kept(
+    platform: Platform, record: RequestRecord, pictures: Mapping[str, bytes], watch: _Stopwatch
+) -> Iterator[None]:
+    """Put pictures into the store and their keys into the record; after a failure, take both back."""
+    try:
+        with watch.stage("store"):
+            for column, data in pictures.items():
+                setattr(record, column, platform.blobs.put(data))
+        yield
+    except Exception:
+        keys = {getattr(record, column) for column in pictures} - {None}
+        for column in pictures:
+            setattr(record, column, None)
+        with platform.sessions.begin() as session:
+            requests.one_at_a_time(session)
+            for blob in requests.unnamed(session, keys):
+                platform.blobs.delete(blob)
+        raise
+
+
+def _store_failure(platform: Platform, record: RequestRecord, error: Exception, cost: _Cost, key: _Key | None) -> None:
+    """Keep the record of a request that failed, without pictures; only what is wrong with the upload stays so."""
+    theirs = isinstance(error, ImageError)
+    record.status, record.error = "failed", type(error).__name__
+    record.detail = str(error) if theirs else OUR_FAULT
+    cost.note(record)
     with platform.sessions.begin() as session:
-        requests.add(session, record)
-        if upload.idempotency_key:
-            requests.remember_key(session, upload.owner, upload.idempotency_key, body, record.id)
-        tasks.add(session, "telemetry", record.seq)
+        _add(session, record, key if theirs else None)
+    if isinstance(error, BiosegError):
+        error.request_id = record.id
+    error.add_note(f"request {record.id}")
 
 
-def find(platform: Platform, request_id: str, owner: str | None) -> RequestRecord:
-    """Look a request up for its owner, or for an operator (owner None).
-
-    Raises
-    ------
-    UnknownRequest
-        When there is none, it was deleted, or it is somebody else's.
-    """
-    with engine.reading(platform.sessions) as session:
-        record = requests.by_id(session, request_id)
-    if record is None or record.deleted_at is not None or owner not in (None, record.owner):
-        raise UnknownRequest(f"no request {request_id!r} of yours")
-    return record
+def _add(session: Session, record: RequestRecord, key: _Key | None) -> None:
+    requests.add(session, record)
+    if key is not None:
+        requests.remember_key(session, *key, record.id)
+    tasks.add(session, "telemetry", record.seq)
 
 
-def history(
-    platform: Platform,
-    owner: str | None,
-    *,
-    study: str | None = None,
-    label: str | None = None,
-    verdict: str | None = None,
-    since: datetime | None = None,
-    cursor: int | None = None,
-    limit: int = 50,
-) -> tuple[list[RequestRecord], int | None]:
-    """Page through the requests of an owner, or of all (owner None), newest first; gives the next cursor, if any."""
-    with engine.reading(platform.sessions) as session:
-        return requests.page(
-            session, owner, study=study, label=label, verdict=verdict, since=since, cursor=cursor, limit=limit
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """A user's judgement: the right label, whether the mask is right, a comment, or a corrected mask's bytes."""
-
-    label: str | None = None
-    mask_ok: bool | None = None
-    comment: str | None = None
-    mask: bytes | None = None
-
-
-def give_feedback(platform: Platform, request_id: str, owner: str | None, feedback: Feedback) -> RequestRecord:
-    """Keep a judgement with its request; what is None leaves the former judgement as it is.
-
-    Raises
-    ------
-    UnknownRequest, InvalidInput, ImageError
-        When the request is not the caller's, the label is none of the study's, or the mask has another size.
-    """
-    record = find(platform, request_id, owner)
-    classes = studies.get(record.study).classes
-    if feedback.label is not None and feedback.label not in classes:
-        raise InvalidInput(f"label {feedback.label!r} is none of: {', '.join(classes)}")
-    corrected = None if feedback.mask is None else platform.blobs.put(_corrected_mask(platform, record, feedback.mask))
-    given = {
-        "feedback_label": feedback.label,
-        "mask_ok": feedback.mask_ok,
-        "comment": feedback.comment,
-        "corrected_mask_blob": corrected,
-        "feedback_at": datetime.now(UTC),
-    }
-    with platform.sessions.begin() as session:
-        record = session.merge(record)
-        for column, value in given.items():
-            if value is not None:
-                setattr(record, column, value)
-    return record
-
-
-def _corrected_mask(platform: Platform, record: RequestRecord, data: bytes) -> bytes:
-    mask = images.grayscale(images.decode(data, platform.limits)) > 0.5
-    if mask.shape != (record.height, record.width):
-        raise InvalidInput(
-            f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels and the image {record.width}x{record.height}: "
-            "send a mask of the image's size"
-        )
-    return images.encode_mask(mask)
-
-
-def delete(platform: Platform, request_id: str, owner: str | None) -> None:
-    """Remove the pictures of a request and keep its numbers; pictures that other requests share stay."""
-    record = find(platform, request_id, owner)
-    with platform.sessions.begin() as session:
-        orphans = requests.forget(session, record.seq, datetime.now(UTC))
-    for key in orphans:
-        platform.blobs.delete(key)
-
-
-def picture(platform: Platform, record: RequestRecord, what: Picture) -> bytes:
-    """Give a stored picture of a request as PNG, in the upload's own width and height after EXIF rotation.
-
-    Raises
-    ------
-    BlobNotFound
-        When the request has none: it was refused, failed or deleted.
-    """
-    if what == "overlay":
-        image = images.to_uint8(_pixels(platform, record, "image"))
-        return images.encode_png(images.overlay(image, _pixels(platform, record, "mask") > 0))
-    key = {"image": record.image_blob, "mask": record.mask_blob, "probability": record.probability_blob}[what]
-    if key is None:
-        raise BlobNotFound(f"request {record.id} has no {what}")
-    return platform.blobs.get(key)
-
-
-def _pixels(platform: Platform, record: RequestRecord, what: Picture) -> images.Image:
-    data = picture(platform, record, what)
-    return images.decode(data, images.Limits(len(data), (record.width or 0) * (record.height or 0)))
-
-
-def describe_studies(platform: Platform) -> list[dict[str, object]]:
+def describe_studies(registry: Registry) -> list[dict[str, object]]:
     """Every study with its versions and aliases, as `bioseg studies --json` prints it."""
     return [
         {
@@ -397,8 +366,8 @@ def describe_studies(platform: Platform) -> list[dict[str, object]]:
             "title": study.title,
             "task": study.task,
             "classes": list(study.classes),
-            "versions": list(platform.registry.versions(study.name)),
-            "champion": platform.registry.champion(study.name),
+            "versions": list(registry.versions(study.name)),
+            "champion": registry.champion(study.name),
             "challenger": None,
             "screened_by": study.screened_by,
             "accepts": list(study.accepts),
@@ -408,7 +377,7 @@ def describe_studies(platform: Platform) -> list[dict[str, object]]:
 
 
 def ready(platform: Platform) -> dict[str, str]:
-    """`ok`, or why not, for the database and for the champion of each study that has one."""
+    """`ok`, or why not, for the database and for the champion of each study."""
     checks = {"database": "ok"}
     try:
         with engine.reading(platform.sessions) as session:
@@ -416,8 +385,6 @@ def ready(platform: Platform) -> dict[str, str]:
     except SQLAlchemyError as error:
         checks["database"] = str(error)
     for name in studies.all_studies():
-        if platform.registry.champion(name) is None:
-            continue
         try:
             platform.runtime.champion(name)
             checks[name] = "ok"

@@ -29,10 +29,12 @@ class Settings(BaseSettings):
         SecretStr(""), description="Key that signs cookies; empty: generated once and kept in the SQLite database."
     )
     max_upload_mb: int = Field(64, ge=1, description="Largest upload, MiB.")
-    max_pixels: int = Field(36_000_000, ge=1, description="Largest image, pixels.")
+    max_pixels: int = Field(17_000_000, ge=1, description="Largest image, pixels.")
     sync_seconds: float = Field(1.0, gt=0, description="How often the worker looks for tasks, seconds.")
-    threads: int = Field(0, ge=0, description="Inference threads of one web worker; 0: CPUs divided by workers.")
-    queue: int = Field(4, ge=0, description="Requests of one web worker that may wait for the models; more get 503.")
+    threads: int = Field(
+        0, ge=0, description="Inference threads of one process; 0: the CPUs it may use, divided among web workers."
+    )
+    queue: int = Field(4, ge=0, description="Requests of one web worker that may wait while one runs; more get 503.")
 
     @property
     def resolved_database_url(self) -> str:
@@ -48,6 +50,15 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """The MLflow server to ship to, with the default filled in."""
         return self.mlflow_uri or f"http://127.0.0.1:{self.mlflow_port}"
+
+    def inference_threads(self, processes: int = 1) -> int:
+        """Threads of each of so many processes that run networks at once, at least one."""
+        return self.threads or max(1, usable_cpus() // processes)
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may run on: in a container or a batch job often fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
 
 
 def load() -> Settings:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from bioseg import studies
@@ -20,21 +20,17 @@ from bioseg.database import tasks
 from bioseg.database.tables import Task
 from bioseg.errors import BiosegError
 from bioseg.service import Platform
+from bioseg.telemetry import tracking_server
 
 log = logging.getLogger(__name__)
 
 _LEASE = timedelta(minutes=2)
 _NICENESS = 10
-_MLFLOW = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """Does the tasks of one kind, `batch` of them at a time; what it raises of BiosegError is tried again later.
+    """Does the tasks of one kind, `batch` of them at a time; when it raises, they are tried again later.
 
     It must bear to get a task twice: the worker may die before it marks the task as done.
     """
@@ -44,7 +40,13 @@ class Handler:
 
 
 def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
-    """Do tasks at low priority until `stop` is set, or with `once` until none is due; a begun batch is completed."""
+    """Do tasks at low priority until `stop` is set, or with `once` until none is due; a begun batch is completed.
+
+    Raises
+    ------
+    sqlalchemy.exc.DBAPIError
+        With `once`, when the database does not answer; without, it is asked again.
+    """
     os.nice(_NICENESS)
     sessions = platform.sessions
     handlers = {"telemetry": telemetry(sessions, platform.settings.tracking_uri)}
@@ -55,7 +57,7 @@ def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             drain(sessions, handlers, name, stop)
-        except OperationalError as error:
+        except DBAPIError as error:
             log.warning("the database does not answer: %s", error.orig)
         stop.wait(platform.settings.sync_seconds)
 
@@ -76,9 +78,12 @@ def _do_batch(sessions: sessionmaker[Session], kind: str, handler: Handler, work
     try:
         handler.do(claimed)
     except BiosegError as error:
-        with sessions.begin() as session:
-            tasks.fail(session, claimed, str(error), datetime.now(UTC))
         log.warning("%s: %d tasks wait: %s", kind, len(claimed), error)
+        _put_back(sessions, claimed, str(error))
+        return False
+    except Exception as error:  # whatever it is, the other kinds and the next look must not suffer
+        log.exception("%s: %d tasks wait", kind, len(claimed))
+        _put_back(sessions, claimed, f"{type(error).__name__}: {error}")
         return False
     with sessions.begin() as session:
         tasks.finish(session, claimed, datetime.now(UTC))
@@ -86,9 +91,14 @@ def _do_batch(sessions: sessionmaker[Session], kind: str, handler: Handler, work
     return len(claimed) == handler.batch
 
 
+def _put_back(sessions: sessionmaker[Session], claimed: Sequence[Task], reason: str) -> None:
+    with sessions.begin() as session:
+        tasks.fail(session, claimed, reason, datetime.now(UTC))
+
+
 def telemetry(sessions: sessionmaker[Session], tracking_uri: str) -> Handler:
     """Make the handler that ships request records to MLflow."""
-    os.environ.update(_MLFLOW)  # before the import: MLflow reads the first of them there, the others at each call
+    tracking_server.limit_patience()
     from bioseg.telemetry import mlflow_shipper
 
     client = mlflow_shipper.connect(tracking_uri)

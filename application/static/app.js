@@ -12,6 +12,7 @@ let working = false;
 
 function choose(file) {
   chosen = file;
+  find("#problem").hidden = true;
   find("#chosen").textContent = file.name;
   find("#chosen-note").textContent = `${size(file.size)}. Drop or choose another to replace it.`;
   const preview = find("#preview");
@@ -28,9 +29,8 @@ function enable() {
   for (const button of findAll("[data-example]")) button.disabled = working;
 }
 
-async function run(task, study, options = {}) {
-  if (working || chosen === null) return;
-  const file = chosen;
+async function run(task, study, file, options = {}) {
+  if (working || file === null) return;
   if (file.size > MAX_BYTES) {
     const detail = `${file.name} has ${size(file.size)}. Crop, shrink or compress it.`;
     return report(new Problem({ title: "The file is too large", detail }));
@@ -44,7 +44,7 @@ async function run(task, study, options = {}) {
     await open(await call(`requests/${answer.id}`));
     say("The result is ready.");
   } catch (problem) {
-    report(problem, options.override ? null : () => run(task, study, { override: true }));
+    report(problem, options.override ? null : () => run(task, study, file, { override: true }));
   } finally {
     working = false;
     find("#progress").hidden = true;
@@ -120,7 +120,7 @@ function offerLabels() {
 async function tryExample(name) {
   const response = await fetch(find(`[data-example="${name}"] img`).src);
   choose(new File([await response.blob()], name, { type: "image/png" }));
-  await run("segment", find("#study").value);
+  await run("segment", find("#study").value, chosen);
 }
 
 function wire() {
@@ -128,10 +128,10 @@ function wire() {
   find("#study").addEventListener("change", offerLabels);
   find("#upload").addEventListener("submit", (event) => {
     event.preventDefault();
-    run("segment", find("#study").value);
+    run("segment", find("#study").value, chosen);
   });
   for (const button of findAll("[data-classify]")) {
-    button.addEventListener("click", () => run("classify", button.dataset.classify));
+    button.addEventListener("click", () => run("classify", button.dataset.classify, chosen));
   }
   for (const button of findAll("[data-example]")) {
     button.addEventListener("click", () => tryExample(button.dataset.example));

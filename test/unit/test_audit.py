@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from bioseg.datasets import Sample, Splits, brain_4class, brain_mri, isbi2012, isic2018, kinds, montgomery, shenzhen
-from bioseg.datasets.audit import audit, near_duplicates
+from bioseg.datasets.audit import audit
+from bioseg.datasets.fingerprints import alike, fingerprints
 from bioseg.errors import DatasetError
 from bioseg.testing import twins
 
@@ -82,15 +83,10 @@ def test_changed_copy_in_another_part_is_found(photos, tmp_path, change):
     assert pair.correlation > 0.95
 
 
-def test_different_pictures_are_no_near_duplicates(photos):
-    files = [sample.image for sample in photos]
-    assert near_duplicates(files[:3], files[3:]) == ()
-
-
 def test_unreadable_file_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"a\.png is no readable image"):
-        near_duplicates([tmp_path / "a.png"], [])
+        audit(split([Sample(tmp_path / "a.png", source="own", group="a")]))
 
 
 @pytest.mark.realdata
@@ -105,6 +101,6 @@ def test_splits_of_the_real_copy_are_clean(module):
 @pytest.mark.skipif("BIOSEG_DATA_DIR" not in os.environ, reason="BIOSEG_DATA_DIR is not set")
 def test_neighbouring_sections_are_told_from_duplicates():
     sections = isbi2012.labelled(Path(os.environ["BIOSEG_DATA_DIR"]))
-    files = [sections[number].image for number in sorted(sections)]
-    pairs = near_duplicates(files, files, max_bits=64, min_correlation=0.75)
-    assert [pair for pair in pairs if pair.first != pair.second] == []
+    prints = fingerprints([section.image for section in sections.values()])
+    pairs = alike(prints, prints, max_bits=64, min_correlation=0.75)
+    assert [(first, second) for first, second, _ in pairs if first != second] == []

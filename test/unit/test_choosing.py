@@ -10,7 +10,7 @@ from bioseg import studies
 from bioseg.datasets import Sample, isbi2012, pixels
 from bioseg.errors import DatasetError
 from bioseg.testing import twins
-from bioseg.training.choosing import admission_limits, choose
+from bioseg.training.choosing import admission_limits, choose, middle_of_the_best
 from bioseg.training.contracts import draft
 
 MEMBRANE = studies.get("membrane")
@@ -102,3 +102,19 @@ def test_overconfident_logits_get_a_temperature_above_one_and_limits(tmp_path):
     assert choice.temperature > 2
     assert 0.5 <= choice.accept_at
     assert choice.reject_below <= choice.accept_at
+
+
+def test_of_settings_that_noise_cannot_tell_apart_the_middle_one_is_chosen():
+    scores = np.array([[0.1, 0.90, 0.80, 0.85, 0.2], [0.1, 0.80, 0.91, 0.86, 0.3], [0.2, 0.85, 0.85, 0.84, 0.1]])
+
+    assert middle_of_the_best(scores) == 2
+
+
+def test_a_setting_that_is_better_in_every_unit_is_chosen():
+    scores = np.array([[0.5, 0.6, 0.7], [0.6, 0.7, 0.8], [0.4, 0.5, 0.6]])
+
+    assert middle_of_the_best(scores) == 2
+
+
+def test_one_unit_chooses_its_best_setting():
+    assert middle_of_the_best(np.array([[0.2, 0.9, 0.3]])) == 1

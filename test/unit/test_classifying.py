@@ -83,6 +83,11 @@ def test_probabilities_sum_to_one_for_any_logits(logits):
     assert softmax(logits).sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_each_row_of_logits_is_a_softmax_of_its_own_in_its_precision():
+    found = softmax(np.log([[1.0, 1.0, 2.0], [1.0, 2.0, 5.0]]))
+    np.testing.assert_allclose(found, [[1 / 4, 1 / 4, 2 / 4], [1 / 8, 2 / 8, 5 / 8]], rtol=1e-12)
+
+
 def test_a_wrong_number_of_logits_is_refused():
     with pytest.raises(BundleError, match="2 logits for 3 classes"):
         class_probabilities(fake_classifier(0, 1), contract(), PICTURES["gray"])

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -65,7 +66,7 @@ def test_migrating_twice_changes_nothing(sessions: sessionmaker[Session], databa
     seqs = stored(sessions, record(1))
     migrate(database_url)
     with reading(sessions) as session:
-        assert seqs == [each.seq for each in requests.by_seq(session, seqs)]
+        assert seqs == [each.seq for each in requests.page(session, ALICE)[0]]
 
 
 def test_processes_that_start_at_once_migrate_together(database_url: str) -> None:
@@ -282,6 +283,33 @@ def test_an_idempotency_key_is_its_owners(sessions: sessionmaker[Session]) -> No
     remember(sessions, 1)
     remember(sessions, 2, owner=BOB)
     assert f"{2:032x}" == recall(sessions, BOB, "0" * 64, timedelta(0))
+
+
+def test_forgetting_ends_the_idempotency_keys_of_that_request_only(sessions: sessionmaker[Session]) -> None:
+    remember(sessions, 1)
+    remember(sessions, 2, owner=BOB)
+    with sessions.begin() as session:
+        requests.forget(session, 1, NOON)
+    found = [recall(sessions, owner, "0" * 64, timedelta(0)) for owner in (ALICE, BOB)]
+    assert found == [None, f"{2:032x}"]
+
+
+def test_those_who_name_and_remove_blobs_go_one_at_a_time(sessions: sessionmaker[Session]) -> None:
+    inside: list[int] = []
+    together = threading.Barrier(4)
+
+    def pass_through(number: int) -> list[int]:
+        together.wait()
+        with sessions.begin() as session:
+            requests.one_at_a_time(session)
+            inside.append(number)
+            time.sleep(0.02)
+            met = list(inside)
+            inside.remove(number)
+        return met
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [[number] for number in range(4)] == list(pool.map(pass_through, range(4)))
 
 
 def test_an_idempotency_key_with_another_body_is_refused(sessions: sessionmaker[Session]) -> None:

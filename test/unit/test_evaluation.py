@@ -75,13 +75,14 @@ def test_a_report_names_the_split_by_its_content(sections):
 
 def test_another_value_may_mark_the_foreground(sections):
     predict = oracle(sections[:2], value=255)
-    report = evaluation.evaluate(MEMBRANE, SEGMENTER, predict, sections[:2], foreground_value=255)
+    report = evaluation.evaluate(replace(MEMBRANE, foreground_value=255), SEGMENTER, predict, sections[:2])
     assert report.metrics["dice"].mean == 1.0
 
 
 def test_a_foreground_value_that_no_label_holds_is_refused(sections):
+    strange = replace(MEMBRANE, foreground_value=7)
     with pytest.raises(DatasetError, match="no label image holds 7"):
-        evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:2]), sections[:2], foreground_value=7)
+        evaluation.evaluate(strange, SEGMENTER, oracle(sections[:2]), sections[:2])
 
 
 def test_no_samples_are_refused():

@@ -85,19 +85,6 @@ class TestClasses:
         with pytest.raises(InvalidInput, match=r"\[0, 1\]"):
             metrics.confusion_table(np.array([0, 2]), np.array([0, 1]), 2)
 
-    def test_balanced_accuracy_weighs_each_class_alike(self):
-        assert metrics.balanced_accuracy([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 0]) == (3 / 4 + 1 / 2) / 2
-
-    def test_balanced_accuracy_takes_names(self):
-        assert metrics.balanced_accuracy(["yes", "yes", "no"], ["yes", "no", "no"]) == 0.75
-
-    def test_balanced_accuracy_ignores_classes_that_only_the_prediction_has(self):
-        assert metrics.balanced_accuracy([0, 0], [0, 5]) == 0.5
-
-    def test_balanced_accuracy_needs_labels(self):
-        with pytest.raises(InvalidInput, match="no labels"):
-            metrics.balanced_accuracy([], [])
-
 
 class TestRegions:
     def test_components_grow_to_the_middle(self):
@@ -307,15 +294,6 @@ class TestIntervals:
         expected = Interval(0.9, 0, 1, 1, "one value: the whole range")
         assert metrics.mean_interval([0.9], bounds=(0, 1)) == expected
 
-    def test_clusters_count_once_each(self):
-        interval = metrics.clustered_interval([1, 3, 2, 6, 6, 6], ["a", "a", "a", "b", "b", "c"])
-        means = metrics.mean_interval([2, 6, 6])
-        expected = Interval(means.mean, means.low, means.high, 3, "Student t over cluster means")
-        assert interval == expected
-
-    def test_clusters_may_come_in_any_order(self):
-        assert metrics.clustered_interval([1, 5, 3], [2, 1, 2]) == metrics.clustered_interval([5, 3, 1], [1, 2, 2])
-
     def test_wilson_matches_published_example(self):
         # Newcombe, Statistics in Medicine 1998: 81 of 263
         interval = metrics.wilson(81, 263)
@@ -337,16 +315,6 @@ class TestIntervals:
         intervals = [metrics.mean_interval(sample) for sample in samples]
         assert np.mean([i.low <= 0.5 <= i.high for i in intervals]) == pytest.approx(0.95, abs=0.012)
 
-    def test_clusters_restore_the_coverage_that_likeness_costs(self):
-        rng = np.random.default_rng(4)
-        values = rng.normal(0, 1, (1500, 6, 1)) + rng.normal(0, 0.3, (1500, 6, 4))
-        clusters = np.repeat(np.arange(6), 4)
-        clustered = [metrics.clustered_interval(v.ravel(), clusters) for v in values]
-        naive = [metrics.mean_interval(v) for v in values]
-        coverage = [float(np.mean([i.low <= 0 <= i.high for i in kind])) for kind in (clustered, naive)]
-        assert coverage[0] == pytest.approx(0.95, abs=0.02)
-        assert coverage[1] < 0.8
-
     @pytest.mark.parametrize("values", [[], [math.nan, 1.0]])
     def test_values_that_give_no_mean_are_refused(self, values):
         with pytest.raises(InvalidInput, match="values"):
@@ -361,7 +329,3 @@ class TestIntervals:
     def test_wilson_refuses_impossible_counts(self, successes, n):
         with pytest.raises(InvalidInput, match="trials"):
             metrics.wilson(successes, n)
-
-    def test_every_value_needs_a_cluster(self):
-        with pytest.raises(InvalidInput, match="shapes"):
-            metrics.clustered_interval([1, 2], ["a"])

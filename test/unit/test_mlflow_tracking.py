@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from bioseg.settings import Settings
+from bioseg.telemetry.mlflow_experiment import experiment_id
 from bioseg.training.mlflow_tracking import MlflowTracker, tracked
 
 
@@ -38,6 +39,23 @@ def test_a_run_is_kept_in_the_store_that_the_server_opens_later(settings, client
     ]
     kept = {file.path for folder in ("pictures", "v1") for file in client.list_artifacts(tracker.name, folder)}
     assert kept == {"pictures/membrane EM taken for photo-other.png", "v1/CARD.md"}
+
+
+def test_two_processes_that_create_an_experiment_at_once_share_it(client):
+    class Late:
+        """Sees the experiment only after somebody else has created it."""
+
+        def __init__(self):
+            self.answers = [None]
+
+        def get_experiment_by_name(self, name):
+            return self.answers.pop() if self.answers else client.get_experiment_by_name(name)
+
+        def create_experiment(self, name, **options):
+            return client.create_experiment(name, **options)
+
+    first = experiment_id(client, "bioseg/lungs training")
+    assert first == experiment_id(Late(), "bioseg/lungs training")
 
 
 def test_a_fit_that_breaks_leaves_a_failed_run(settings, client):

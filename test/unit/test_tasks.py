@@ -28,8 +28,8 @@ def sessions(database_url: str) -> Iterator[sessionmaker[Session]]:
 def now(sessions: sessionmaker[Session]) -> datetime:
     """A moment after three tasks were added."""
     with sessions.begin() as session:
-        for number in range(3):
-            tasks.add(session, "telemetry", payload={"number": number})
+        for _ in range(3):
+            tasks.add(session, "telemetry")
     return datetime.now(UTC)
 
 
@@ -40,8 +40,8 @@ def claim(
         return tasks.claim(session, [kind], limit, LEASE, worker, now)
 
 
-def numbers(claimed: list[Task]) -> list[int]:
-    return [task.payload["number"] for task in claimed]
+def ids(claimed: list[Task]) -> list[int]:
+    return [task.id for task in claimed]
 
 
 def fail(sessions: sessionmaker[Session], failed: list[Task], now: datetime) -> None:
@@ -50,7 +50,7 @@ def fail(sessions: sessionmaker[Session], failed: list[Task], now: datetime) -> 
 
 
 def test_the_oldest_come_first(sessions: sessionmaker[Session], now: datetime) -> None:
-    assert numbers(claim(sessions, now, limit=2)) == [0, 1]
+    assert ids(claim(sessions, now, limit=2)) == [1, 2]
 
 
 def test_only_the_wanted_kinds_are_claimed(sessions: sessionmaker[Session], now: datetime) -> None:
@@ -59,13 +59,13 @@ def test_only_the_wanted_kinds_are_claimed(sessions: sessionmaker[Session], now:
 
 def test_what_one_worker_holds_no_other_gets(sessions: sessionmaker[Session], now: datetime) -> None:
     claim(sessions, now, limit=2)
-    assert numbers(claim(sessions, now, "second")) == [2]
+    assert ids(claim(sessions, now, "second")) == [3]
 
 
 def test_simultaneous_workers_share_the_tasks_without_overlap(sessions: sessionmaker[Session]) -> None:
     with sessions.begin() as session:
-        for number in range(40):
-            tasks.add(session, "telemetry", payload={"number": number})
+        for _ in range(40):
+            tasks.add(session, "telemetry")
     now = datetime.now(UTC)
     together = threading.Barrier(4)
 
@@ -73,13 +73,13 @@ def test_simultaneous_workers_share_the_tasks_without_overlap(sessions: sessionm
         together.wait()
         mine: list[int] = []
         while claimed := claim(sessions, now, f"worker {worker}", limit=3):
-            mine += numbers(claimed)
+            mine += ids(claimed)
         return mine
 
     with ThreadPoolExecutor(4) as pool:
         shares = list(pool.map(work, range(4)))
     # On PostgreSQL a worker may find all open rows locked and end early; what is left over is claimed here.
-    assert list(range(40)) == sorted([*(each for share in shares for each in share), *numbers(claim(sessions, now))])
+    assert list(range(1, 41)) == sorted([*(each for share in shares for each in share), *ids(claim(sessions, now))])
 
 
 def test_a_worker_skips_rows_that_another_is_claiming(sessions: sessionmaker[Session], now: datetime) -> None:
@@ -87,12 +87,12 @@ def test_a_worker_skips_rows_that_another_is_claiming(sessions: sessionmaker[Ses
         pytest.skip("on SQLite the second waits for the first")
     with sessions.begin() as session:
         tasks.claim(session, ["telemetry"], 2, LEASE, "first", now)
-        assert numbers(claim(sessions, now, "second")) == [2]
+        assert ids(claim(sessions, now, "second")) == [3]
 
 
 def test_a_lease_that_ran_out_frees_the_tasks_of_a_dead_worker(sessions: sessionmaker[Session], now: datetime) -> None:
     claim(sessions, now)
-    assert numbers(claim(sessions, now + LEASE, "second")) == [0, 1, 2]
+    assert ids(claim(sessions, now + LEASE, "second")) == [1, 2, 3]
 
 
 def test_a_lease_holds_until_its_end(sessions: sessionmaker[Session], now: datetime) -> None:
@@ -104,13 +104,13 @@ def test_a_claim_that_is_rolled_back_holds_nothing(sessions: sessionmaker[Sessio
     with sessions() as session:
         tasks.claim(session, ["telemetry"], 10, LEASE, "first", now)
         session.rollback()
-    assert numbers(claim(sessions, now, "second")) == [0, 1, 2]
+    assert ids(claim(sessions, now, "second")) == [1, 2, 3]
 
 
 def test_a_finished_task_is_never_claimed_again(sessions: sessionmaker[Session], now: datetime) -> None:
     with sessions.begin() as session:
         tasks.finish(session, tasks.claim(session, ["telemetry"], 2, LEASE, "first", now), now)
-    assert numbers(claim(sessions, now + NEVER, "second")) == [2]
+    assert ids(claim(sessions, now + NEVER, "second")) == [3]
 
 
 def test_a_failed_task_waits_longer_each_time(sessions: sessionmaker[Session], now: datetime) -> None:
@@ -128,7 +128,7 @@ def test_a_failed_task_waits_longer_each_time(sessions: sessionmaker[Session], n
 def test_a_failed_task_is_tried_again_when_its_wait_is_over(sessions: sessionmaker[Session], now: datetime) -> None:
     fail(sessions, claim(sessions, now), now)
     moments = [now + timedelta(seconds=1.9), now + timedelta(seconds=2)]
-    assert [numbers(claim(sessions, moment)) for moment in moments] == [[], [0, 1, 2]]
+    assert [ids(claim(sessions, moment)) for moment in moments] == [[], [1, 2, 3]]
 
 
 def test_a_failed_task_keeps_the_reason(sessions: sessionmaker[Session], now: datetime) -> None:

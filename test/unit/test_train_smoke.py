@@ -16,7 +16,7 @@ from bioseg.testing.fake_tracker import FakeTracker
 from bioseg.training import Run
 from bioseg.training.contracts import draft
 from bioseg.training.packing import sample_input
-from bioseg.training.train import fit_once, fit_twice, new_version, recipe_of
+from bioseg.training.train import fit_once, fit_twice, kept_on_failure, new_version, recipe_of
 
 SEGMENTER = SegmenterRecipe(filters=(4, 8), size=32, epochs=5, steps=8, batch=4, averaging=0.5)
 CLASSIFIER = ClassifierRecipe(side=32, epochs=2, steps=4, batch=8)
@@ -82,6 +82,22 @@ def test_the_shipped_sample_is_drawn_on_the_scale_of_the_network():
     picture = sample_input(draft(study, study.recipes["default"], "v1"))
     assert picture.shape == (1, 128, 128, 3)
     assert 0 <= picture.min() <= picture.max() <= 1
+
+
+def test_the_checkpoints_of_a_fit_that_ends_well_are_removed(tmp_path):
+    with kept_on_failure(tmp_path / "membrane" / "v1") as folder:
+        (folder / "last.keras").write_bytes(b"weights")
+    assert not folder.exists()
+
+
+def test_the_checkpoints_of_a_fit_that_breaks_are_left(tmp_path):
+    def fit_and_break(folder):
+        (folder / "last.keras").write_bytes(b"weights")
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError), kept_on_failure(tmp_path / "membrane" / "v1") as folder:
+        fit_and_break(folder)
+    assert (folder / "last.keras").read_bytes() == b"weights"
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():

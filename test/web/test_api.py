@@ -124,6 +124,15 @@ def test_a_repeated_idempotency_key_gives_the_first_answer(client: FlaskClient, 
     assert len(client.get("/api/v1/requests").json["requests"]) == 1
 
 
+def test_an_idempotency_key_belongs_to_the_cookie(app: Flask, section: bytes) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    answers = [
+        app.test_client().post("/api/v1/segment", data={"image": (io.BytesIO(section), "a.png")}, headers=headers)
+        for _ in range(2)
+    ]
+    assert answers[0].json["id"] != answers[1].json["id"]
+
+
 def test_a_record_shows_what_the_request_cost(client: FlaskClient, upload: Post, section: bytes) -> None:
     costs = client.get(f"/api/v1/requests/{upload(section).json['id']}").json["resources"]
     assert set(costs) == {"cpu_seconds", "cpu_percent", "memory_rss_mb", "latency_ms"}

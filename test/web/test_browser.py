@@ -54,6 +54,10 @@ CONTRAST = """() => {
   return poor;
 }"""
 
+SCREEN = {"verdict": "ask", "score": 0.7, "kind": "texture", "reason": "looks like a texture, 0.30", "version": "1"}
+DOUBTFUL = {"title": "The image was not accepted", "status": 422, "detail": "-", "id": "0" * 32, "screen": SCREEN}
+WIDE = images.encode_png(twins.membrane_section(13, 320)[0])
+
 
 @pytest.fixture(scope="session")
 def browser(missing_tool: Callable[[str], None]) -> Iterator[Browser]:
@@ -116,13 +120,6 @@ def await_result(page: Page) -> None:
     page.wait_for_function("document.querySelector('#result canvas').width !== 300")
 
 
-def picture_of_a_result(page: Page, target: Path) -> None:
-    """Take the picture of the page with the result of its first example, as the README shows it."""
-    page.locator("[data-example]").first.click()
-    await_result(page)
-    page.screenshot(path=target, full_page=True)
-
-
 @pytest.fixture(scope="session")
 def section() -> bytes:
     return images.encode_png(twins.membrane_section(11, 256)[0])
@@ -171,9 +168,7 @@ def test_a_photo_is_refused_with_the_reason(page: Page, photo: bytes) -> None:
 
 
 def test_a_doubtful_image_is_segmented_on_the_users_word(page: Page, section: bytes) -> None:
-    screen = {"verdict": "ask", "score": 0.7, "kind": "texture", "reason": "looks like a texture, 0.30", "version": "1"}
-    problem = {"title": "The image was not accepted", "status": 422, "detail": "-", "id": "0" * 32, "screen": screen}
-    first = answer_once(page, 422, problem)
+    first = answer_once(page, 422, DOUBTFUL)
     segment(page, section)
     expect(page.get_by_role("alert")).to_contain_text("looks like a texture, 0.30", timeout=PATIENCE)
     with page.expect_request("**/api/v1/segment") as second:
@@ -181,6 +176,27 @@ def test_a_doubtful_image_is_segmented_on_the_users_word(page: Page, section: by
     await_result(page)
     assert b'name="override"' not in (first[0].post_data_buffer or b"")
     assert second.value.headers["idempotency-key"] != first[0].headers["idempotency-key"]
+
+
+def test_the_users_word_is_kept_to_the_image_it_was_given_for(page: Page, section: bytes) -> None:
+    held: list[Route] = []
+    page.route("**/api/v1/segment", lambda route: held.append(route), times=1)  # noqa: PLW0108
+    with page.expect_request("**/api/v1/segment"):
+        segment(page, section)
+    page.locator("#file").set_input_files({"name": "wide.png", "mimeType": "image/png", "buffer": WIDE})
+    expect(page.locator("#chosen")).to_have_text("wide.png")
+    held[0].fulfill(status=422, json=DOUBTFUL, content_type="application/problem+json")
+    page.get_by_role("button", name="Segment anyway").click()
+    await_result(page)
+    assert page.evaluate("document.querySelector('#result [data-image]').naturalWidth") == 256
+
+
+def test_a_question_is_withdrawn_when_another_image_is_chosen(page: Page, section: bytes) -> None:
+    answer_once(page, 422, DOUBTFUL)
+    segment(page, section)
+    expect(page.get_by_role("button", name="Segment anyway")).to_be_visible(timeout=PATIENCE)
+    drop(page, WIDE, "wide.png")
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_busy_server_is_asked_again_with_the_same_key(page: Page, section: bytes) -> None:

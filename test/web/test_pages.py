@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from application.pages import EXAMPLES
 from bioseg import images
 from bioseg.datasets import synthetic_other
 from bioseg.errors import SettingsError
+from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.service import Platform
 from bioseg.testing import twins
 
@@ -134,6 +136,30 @@ def test_readyz_is_red_when_a_model_is_damaged(
     answer = application.create_app(make_platform(models_dir=damaged)).test_client().get("/readyz")
     assert [answer.status_code, answer.json["checks"]["membrane"]] == [503, "failing"]
     assert str(tmp_path) not in answer.text
+
+
+@pytest.mark.parametrize("missing", ["membrane", "kinds"])
+def test_readyz_is_red_when_a_study_has_no_champion(
+    make_platform: Callable[..., Platform], stand_in_models: Path, tmp_path: Path, missing: str
+) -> None:
+    models = tmp_path / "shipped"
+    shutil.copytree(stand_in_models, models)
+    champions = json.loads((models / CHAMPIONS).read_text())
+    (models / CHAMPIONS).write_text(json.dumps({name: champions[name] for name in champions if name != missing}))
+    answer = application.create_app(make_platform(models_dir=models)).test_client().get("/readyz")
+    assert [answer.status_code, answer.json["checks"][missing]] == [503, "failing"]
+
+
+@pytest.mark.parametrize("call", ["segment", "classify"])
+def test_the_api_description_tells_whose_an_idempotency_key_is(client: FlaskClient, call: str) -> None:
+    parameters = client.get("/openapi.json").json["paths"][f"/api/v1/{call}"]["post"]["parameters"]
+    (key,) = (parameter for parameter in parameters if parameter["name"] == "Idempotency-Key")
+    assert "belongs to the owner of the cookie" in key["description"]
+
+
+def test_the_api_description_does_not_count_the_commit_into_the_latency(client: FlaskClient) -> None:
+    latency = client.get("/openapi.json").json["components"]["schemas"]["Resources"]["properties"]["latency_ms"]
+    assert latency["description"] == "From arrival until the record is about to be written."
 
 
 def test_the_api_description_is_valid(client: FlaskClient) -> None:

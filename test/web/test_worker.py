@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from bioseg import worker
@@ -39,8 +39,8 @@ def sessions(url: str) -> Iterator[sessionmaker[Session]]:
 
 def add_tasks(sessions: sessionmaker[Session], count: int) -> None:
     with sessions.begin() as session:
-        for number in range(count):
-            tasks.add(session, "telemetry", payload={"number": number})
+        for _ in range(count):
+            tasks.add(session, "telemetry")
 
 
 def unfinished(sessions: sessionmaker[Session]) -> list[Task]:
@@ -56,7 +56,7 @@ class Recorder:
         self.down = False
 
     def __call__(self, batch: Sequence[Task]) -> None:
-        self.batches.append([task.payload["number"] for task in batch])
+        self.batches.append([task.id for task in batch])
         if self.down:
             raise TrackingError("the server is down")
 
@@ -73,14 +73,14 @@ def drain(sessions: sessionmaker[Session], recorder: Recorder, stop: threading.E
 def test_all_that_is_due_is_done_in_batches(sessions: sessionmaker[Session], recorder: Recorder) -> None:
     add_tasks(sessions, 5)
     drain(sessions, recorder)
-    assert (recorder.batches, unfinished(sessions)) == ([[0, 1], [2, 3], [4]], [])
+    assert (recorder.batches, unfinished(sessions)) == ([[1, 2], [3, 4], [5]], [])
 
 
 def test_a_kind_that_fails_is_left_until_the_next_look(sessions: sessionmaker[Session], recorder: Recorder) -> None:
     add_tasks(sessions, 5)
     recorder.down = True
     drain(sessions, recorder)
-    assert recorder.batches == [[0, 1]]
+    assert recorder.batches == [[1, 2]]
 
 
 def test_a_failed_task_is_kept_with_its_reason_and_tried_later(
@@ -101,7 +101,7 @@ def test_what_failed_is_done_when_the_server_is_back(sessions: sessionmaker[Sess
     with sessions.begin() as session:
         session.execute(update(Task).values(not_before=datetime.now(UTC) - timedelta(seconds=1)))
     drain(sessions, recorder)
-    assert (recorder.batches, unfinished(sessions)) == ([[0, 1], [0, 1]], [])
+    assert (recorder.batches, unfinished(sessions)) == ([[1, 2], [1, 2]], [])
 
 
 def test_a_begun_batch_is_completed_and_no_other_begun_after_the_signal(
@@ -115,18 +115,54 @@ def test_a_begun_batch_is_completed_and_no_other_begun_after_the_signal(
         stop.set()
 
     worker.drain(sessions, {"telemetry": Handler(signalled, batch=2)}, "worker", stop)
-    assert (recorder.batches, [task.payload["number"] for task in unfinished(sessions)]) == ([[0, 1]], [2, 3, 4])
+    assert (recorder.batches, [task.id for task in unfinished(sessions)]) == ([[1, 2]], [3, 4, 5])
 
 
 def test_another_kind_is_done_while_one_fails(sessions: sessionmaker[Session], recorder: Recorder) -> None:
     add_tasks(sessions, 1)
     with sessions.begin() as session:
-        tasks.add(session, "mirror", payload={"number": 7})
+        mirror = tasks.add(session, "mirror")
     down = Recorder()
     down.down = True
     handlers = {"telemetry": Handler(down, batch=2), "mirror": Handler(recorder, batch=2)}
     worker.drain(sessions, handlers, "worker", threading.Event())
-    assert recorder.batches == [[7]]
+    assert recorder.batches == [[mirror.id]]
+
+
+def test_a_crash_gives_the_tasks_back_with_its_reason(
+    sessions: sessionmaker[Session], caplog: pytest.LogCaptureFixture
+) -> None:
+    with sessions.begin() as session:
+        tasks.add(session, "telemetry")
+
+    def crash(_: Sequence[Task]) -> None:
+        raise ZeroDivisionError("why not")
+
+    worker.drain(sessions, {"telemetry": Handler(crash, batch=2)}, "worker", threading.Event())
+    (task,) = unfinished(sessions)
+    assert (task.error, task.claimed_until, task.not_before > datetime.now(UTC)) == (
+        "ZeroDivisionError: why not",
+        None,
+        True,
+    )
+    assert "Traceback" in caplog.text
+
+
+def test_another_kind_is_done_while_one_crashes(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        for kind in ("telemetry", "mirror"):
+            tasks.add(session, kind)
+    done: list[str] = []
+
+    def crash(_: Sequence[Task]) -> None:
+        raise ZeroDivisionError
+
+    def note(batch: Sequence[Task]) -> None:
+        done.extend(task.kind for task in batch)
+
+    handlers = {"telemetry": Handler(crash, batch=2), "mirror": Handler(note, batch=2)}
+    worker.drain(sessions, handlers, "worker", threading.Event())
+    assert done == ["mirror"]
 
 
 def start(tmp_path: Path, url: str, tracking_uri: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -175,3 +211,31 @@ def test_the_command_ends_when_told(sessions: sessionmaker[Session], tmp_path: P
     process.send_signal(signal.SIGTERM)
     _, complaints = process.communicate(timeout=30)
     assert process.returncode == 0, complaints.decode()
+
+
+@pytest.fixture
+def broken_url(sessions: sessionmaker[Session], url: str) -> str:
+    """A database that answers every look for tasks with an error."""
+    with sessions.begin() as session:
+        session.execute(text("DROP TABLE tasks"))
+    return url
+
+
+def test_doing_once_what_is_due_fails_in_one_line_when_the_database_does(
+    tmp_path: Path, broken_url: str, free_port: int
+) -> None:
+    process = start(tmp_path, broken_url, f"http://127.0.0.1:{free_port}", "--once")
+    _, complaints = process.communicate(timeout=120)
+    (line,) = (line for line in complaints.decode().splitlines() if line.startswith("bioseg: "))
+    assert (process.returncode, "the database does not answer: no such table: tasks" in line) == (1, True)
+    assert "Traceback" not in complaints.decode()
+
+
+def test_the_command_asks_again_when_the_database_fails(tmp_path: Path, broken_url: str, free_port: int) -> None:
+    process = start(tmp_path, broken_url, f"http://127.0.0.1:{free_port}")
+    assert process.stderr is not None
+    warnings = (line for line in process.stderr if b"the database does not answer" in line)
+    assert [next(warnings, None) is not None for _ in range(2)] == [True, True]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 from bioseg.benchmark import figures, text
 from bioseg.errors import RuntimeUnavailable
-from bioseg.settings import Settings
+from bioseg.settings import Settings, usable_cpus
 
 ROUNDS = 30
 MEMORY_REQUESTS = 20
@@ -54,8 +54,8 @@ def run(settings: Settings, rounds: int = ROUNDS) -> dict[str, Any]:
     _require_everything()
     from bioseg.benchmark import imports, runtimes, servers, ways
 
-    cores = len(os.sched_getaffinity(0))
-    threads = settings.threads or max(1, cores // WEB_WORKERS)
+    cores = usable_cpus()
+    threads = settings.inference_threads(WEB_WORKERS)
     load = os.getloadavg()[0]
     import_seconds = imports.seconds("application", IMPORTS)
     section, large = ways.section(SIDE), ways.section(LARGE_SIDE)

@@ -1,9 +1,9 @@
 """Queries on request records and idempotency keys. The caller owns the session and its transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -11,6 +11,7 @@ from bioseg.database.tables import IdempotencyKey, RequestRecord
 from bioseg.errors import Busy, IdempotencyConflict
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
+_BLOB_LOCK = 0x626C6F6273  # any number but the migrations', the same in every process: "blobs" in ASCII
 _BLOBS = (
     RequestRecord.image_blob,
     RequestRecord.mask_blob,
@@ -80,17 +81,26 @@ def page(
 
 
 def forget(session: Session, seq: int, now: datetime) -> list[str]:
-    """Cut a record off from its pictures, its comment and its owner's lists; the numbers stay.
+    """Cut a record off from its pictures, its comment, its idempotency keys and its owner's lists; the numbers stay.
 
     Returns
     -------
-    Keys of the blobs that no other record names: equal bytes are stored once. Delete them after the commit.
+    Keys of the blobs that no other record names: equal bytes are stored once. Delete them before the commit, in a
+    transaction that began with `one_at_a_time`.
     """
     record = session.get_one(RequestRecord, seq)
     keys = {getattr(record, column.key) for column in _BLOBS} - {None}
     for column in _BLOBS:
         setattr(record, column.key, None)
     record.comment, record.deleted_at = None, now
+    session.execute(
+        delete(IdempotencyKey).where(IdempotencyKey.owner == record.owner, IdempotencyKey.request_id == record.id)
+    )
+    return unnamed(session, keys)
+
+
+def unnamed(session: Session, keys: Iterable[str]) -> list[str]:
+    """Those of some blob keys that no record names, sorted."""
     session.flush()
     return sorted(key for key in keys if not _is_named(session, key))
 
@@ -98,6 +108,16 @@ def forget(session: Session, seq: int, now: datetime) -> list[str]:
 def _is_named(session: Session, key: str) -> bool:
     named = select(RequestRecord.seq).where(or_(*(column == key for column in _BLOBS)))
     return session.scalar(named.limit(1)) is not None
+
+
+def one_at_a_time(session: Session) -> None:
+    """Wait for all transactions that name blobs or remove them, and hold back further ones until this one ends.
+
+    Else one could remove what another is about to name. Call it first in the transaction, before looking at the store.
+    """
+    # On SQLite that is all: a transaction begins with its connection, and with it holds the write lock.
+    if session.connection().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _BLOB_LOCK})
 
 
 def by_key(
@@ -144,8 +164,3 @@ def remember_key(
 def _check_body(row: IdempotencyKey, body_sha256: str) -> None:
     if row.body_sha256 != body_sha256:
         raise IdempotencyConflict(f"the idempotency key {row.key!r} came with another body; use a new key")
-
-
-def by_seq(session: Session, seqs: Sequence[int]) -> list[RequestRecord]:
-    """Find records by their sequence numbers, in ascending order."""
-    return list(session.scalars(select(RequestRecord).where(RequestRecord.seq.in_(seqs)).order_by(RequestRecord.seq)))

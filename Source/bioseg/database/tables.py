@@ -1,7 +1,6 @@
 """The tables. A change here needs a new migration in `migrations/versions`; a test compares the two."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -68,16 +67,15 @@ class Base(DeclarativeBase):
         float: Double,
         str: Text,
         dict[str, float]: JSON,
-        dict[str, Any]: JSON,
     }
 
 
 class RequestRecord(Base):
     """One upload, refused and failed ones too; it is also the telemetry event.
 
-    `seq` grows and is never used twice. `timings_ms` holds milliseconds by stage; `latency_ms` is from arrival to
-    the record. `probabilities` holds a share of 1 by class. `*_blob` are keys of the blob store.
-    `memory_rss_mb` is in MiB, `cpu_percent` the machine's, 0 to 100.
+    `seq` grows and is never used twice. `timings_ms` holds milliseconds by stage; `latency_ms` is from arrival
+    until the record is about to be written. `probabilities` holds a share of 1 by class. `*_blob` are keys of the blob
+    store. `memory_rss_mb` is in MiB, `cpu_percent` the machine's, 0 to 100.
     """
 
     __tablename__ = "requests"
@@ -157,7 +155,6 @@ class Task(Base):
     id: Mapped[int] = mapped_column(Counter, primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
     request_seq: Mapped[int | None] = mapped_column(Counter, ForeignKey("requests.seq"), index=True)
-    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
     not_before: Mapped[datetime]
     claimed_by: Mapped[str | None]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
@@ -12,10 +11,10 @@ from bioseg.database.tables import Task
 LONGEST_WAIT = timedelta(minutes=1)
 
 
-def add(session: Session, kind: str, request_seq: int | None = None, payload: dict[str, Any] | None = None) -> Task:
+def add(session: Session, kind: str, request_seq: int | None = None) -> Task:
     """Add a task in the transaction of the record that it follows."""
     now = datetime.now(UTC)
-    task = Task(kind=kind, request_seq=request_seq, payload=payload or {}, created_at=now, not_before=now)
+    task = Task(kind=kind, request_seq=request_seq, created_at=now, not_before=now)
     session.add(task)
     return task
 

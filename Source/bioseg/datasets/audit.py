@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from bioseg.datasets import Sample, Splits
-from bioseg.datasets.fingerprints import MAX_BITS, MIN_CORRELATION, alike, fingerprints
+from bioseg.datasets.fingerprints import alike, fingerprints
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +51,14 @@ class Report:
         return not (self.straddling or self.identical or self.alike)
 
 
-def near_duplicates(
-    a: Sequence[Path], b: Sequence[Path], max_bits: int = MAX_BITS, min_correlation: float = MIN_CORRELATION
-) -> tuple[Pair, ...]:
-    """Find the pairs of images of `a` and `b` whose difference hashes and thumbnails agree (see `fingerprints`).
+def audit(splits: Splits) -> Report:
+    """Look for leaks between the parts of a split; reads every image.
 
     Raises
     ------
     DatasetError
         When a file is no readable image.
     """
-    pairs = alike(fingerprints(a), fingerprints(b), max_bits, min_correlation)
-    return tuple(Pair(a[i], b[j], correlation) for i, j, correlation in pairs)
-
-
-def audit(splits: Splits) -> Report:
-    """Look for leaks between the parts of a split; reads every image."""
     parts = (splits.fit, splits.choose, splits.score)
     prints = [fingerprints([sample.image for sample in part]) for part in parts]
     return Report(

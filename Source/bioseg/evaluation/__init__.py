@@ -1,7 +1,6 @@
 """Score one version on samples with known truth, and report the figures with their intervals."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from bioseg.bundles import Contract
@@ -20,7 +19,6 @@ def evaluate(
     samples: Sequence[Sample],
     *,
     drawn: Sequence[int] = (),
-    foreground_value: int | None = None,
 ) -> Report:
     """Score a version.
 
@@ -32,8 +30,6 @@ def evaluate(
         With label images (segmentation) or with labels (classification).
     drawn
         Numbers of the study's drawn pictures that join them (classification).
-    foreground_value
-        What marks the foreground in the label images, when it is not the study's own value (segmentation).
 
     Raises
     ------
@@ -49,8 +45,7 @@ def evaluate(
         raise DatasetError(f"no samples to score {study.name} on: this copy of the data lacks them")
     if study.task == "classification":
         return classification.evaluate(study, contract, predict, samples, drawn)
-    marked = study if foreground_value is None else replace(study, foreground_value=foreground_value)
-    return segmentation.evaluate(marked, contract, predict, samples)
+    return segmentation.evaluate(study, contract, predict, samples)
 
 
 def evaluate_held_out(study: Study, contract: Contract, predict: Predictor, data_dir: Path) -> Report:

@@ -1,12 +1,17 @@
 """From an image to the probability of each class, as the contract of the bundle says."""
 
+from typing import TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
 
 from bioseg import images
 from bioseg.bundles import Contract
 from bioseg.errors import BundleError
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.normalising import UNIT, normalised, standard_scale
+
+Float = TypeVar("Float", bound=np.floating)
 
 
 def class_probabilities(predict: Predictor, contract: Contract, image: images.Image) -> Floats:
@@ -43,7 +48,7 @@ def class_probabilities(predict: Predictor, contract: Contract, image: images.Im
     return softmax(logits / np.float32(contract.temperature))
 
 
-def softmax(logits: Floats) -> Floats:
-    """(classes,) logits -> (classes,) probabilities, safe for logits of any size."""
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum(), np.float32)
+def softmax(logits: NDArray[Float]) -> NDArray[Float]:
+    """(..., classes) logits -> (..., classes) probabilities of the same precision, safe for logits of any size."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), logits.dtype)

@@ -4,17 +4,15 @@ A record is first given a run, in the database, and then sent. So when a process
 the server is lost, the record is sent again to the same run, where the server keeps equal points once.
 """
 
-import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunStatus
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -22,11 +20,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from bioseg.database.engine import reading
 from bioseg.database.tables import RequestRecord, TelemetryRun
 from bioseg.errors import TrackingError
+from bioseg.telemetry.mlflow_experiment import experiment_id
+from bioseg.telemetry.tracking_server import probe
 
 METRICS = ("cpu_seconds", "cpu_percent", "memory_rss_mb", "latency_ms")
 POINTS_PER_RUN = 10_000
 BATCH = 1000 // len(METRICS)  # the server takes 1000 values per call
-_PROBE_SECONDS = 1.0
 _NOTE = "What each request cost. The step of a point is the sequence number of its request record."
 
 Sessions = sessionmaker[Session]
@@ -69,8 +68,10 @@ def ship(
     ------
     TrackingError
         When the server does not answer or refuses; what is not shipped by then can be shipped later.
+    SettingsError
+        When its address is malformed.
     """
-    _probe(client.tracking_uri)
+    probe(client.tracking_uri)
     try:
         _assign_runs(sessions, client, seqs, screens, points_per_run)
         with reading(sessions) as session:
@@ -80,18 +81,6 @@ def ship(
     except MlflowException as error:
         raise TrackingError(f"{client.tracking_uri}: {error.message}") from error
     return len(records)
-
-
-def _probe(uri: str) -> None:
-    """Raise TrackingError at once when nobody listens; MLflow's own client takes long to notice."""
-    address = urlsplit(uri)
-    port = address.port or {"http": 80, "https": 443}.get(address.scheme)
-    if port is None:
-        return
-    try:
-        socket.create_connection((address.hostname or "", port), _PROBE_SECONDS).close()
-    except OSError as error:
-        raise TrackingError(f"{uri} does not answer: {error}") from error
 
 
 def _place(record: RequestRecord, screens: Mapping[str, str]) -> Place:
@@ -169,7 +158,7 @@ def _last_run(session: Session, place: Place) -> TelemetryRun | None:
 
 def _create_run(client: MlflowClient, place: Place, number: int, precision: str | None) -> str:
     """Create a run, or find the one that a process created and then died; returns its id."""
-    experiment = _experiment(client, place.study)
+    experiment = experiment_id(client, f"bioseg/{place.study}")
     tags = {f"bioseg.{name}": value for name, value in place._asdict().items()} | {"bioseg.number": str(number)}
     wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     for known in client.search_runs([experiment], wanted, max_results=1):
@@ -178,19 +167,6 @@ def _create_run(client: MlflowClient, place: Place, number: int, precision: str 
         tags["bioseg.precision"] = precision
     name = f"{' '.join(place)} #{number}"
     return str(client.create_run(experiment, run_name=name, tags=tags | {"mlflow.note.content": _NOTE}).info.run_id)
-
-
-def _experiment(client: MlflowClient, study: str) -> str:
-    name = f"bioseg/{study}"
-    known = client.get_experiment_by_name(name)
-    if known is not None:
-        return str(known.experiment_id)
-    try:
-        return str(client.create_experiment(name))
-    except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another worker was first
-            return _experiment(client, study)
-        raise
 
 
 def _send(

@@ -2,12 +2,10 @@
 
 import logging
 import re
-import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 from mlflow import MlflowClient
@@ -15,9 +13,11 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
+from bioseg.errors import TrackingError
 from bioseg.settings import Settings
+from bioseg.telemetry.mlflow_experiment import experiment_id
+from bioseg.telemetry.tracking_server import probe
 
-PROBE_SECONDS = 1.0
 LONGEST_VALUE = 6000
 NOT_IN_NAMES = re.compile(r"[^\w .-]+")
 
@@ -61,13 +61,19 @@ class MlflowTracker:
 
 @contextmanager
 def tracked(settings: Settings, study: str, title: str) -> Iterator[MlflowTracker]:
-    """Open a run in the experiment `bioseg/<study> training`; it ends finished, or failed when the body raises."""
+    """Open a run in the experiment `bioseg/<study> training`; it ends finished, or failed when the body raises.
+
+    Raises
+    ------
+    SettingsError
+        When the server's address is malformed.
+    """
     local = settings.state_dir.resolve() / "mlflow"
     local.mkdir(parents=True, exist_ok=True)
-    served = _answers(settings.tracking_uri)
+    served = _is_reached(settings.tracking_uri)
     client = MlflowClient(settings.tracking_uri if served else f"sqlite:///{local / 'mlflow.db'}")
     elsewhere = served and bool(settings.mlflow_uri)
-    experiment = _experiment(
+    experiment = experiment_id(
         client, f"bioseg/{study} training", None if elsewhere else local / "artifacts" / "training"
     )
     run_id = client.create_run(experiment, run_name=title).info.run_id
@@ -80,24 +86,12 @@ def tracked(settings: Settings, study: str, title: str) -> Iterator[MlflowTracke
             client.set_terminated(run_id, status)
 
 
-def _experiment(client: MlflowClient, name: str, artifacts: Path | None) -> str:
-    """Find or create an experiment; its files lie in the folder, or where the server says."""
-    known = client.get_experiment_by_name(name)
-    if known is not None:
-        return str(known.experiment_id)
-    return str(client.create_experiment(name, artifact_location=artifacts.as_uri() if artifacts else None))
-
-
-def _answers(uri: str) -> bool:
-    """Whether somebody listens; MLflow's own client takes minutes to notice that nobody does."""
-    address = urlsplit(uri)
-    port = address.port or {"http": 80, "https": 443}.get(address.scheme)
-    if port is None:
-        return True
-    with suppress(OSError):
-        socket.create_connection((address.hostname or "", port), PROBE_SECONDS).close()
-        return True
-    return False
+def _is_reached(uri: str) -> bool:
+    try:
+        probe(uri)
+    except TrackingError:
+        return False
+    return True
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """From a fitted network to a scored bundle: what is chosen and measured is what is served."""
 
 import importlib.metadata
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from bioseg.datasets import Sample, Splits, digest, fetch, synthetic_other
 from bioseg.images import grayscale, resize_square, standardise
 from bioseg.inference import openvino_runtime
 from bioseg.registry import Registry
+from bioseg.settings import usable_cpus
 from bioseg.study import Recipe, Study
 from bioseg.training.choosing import Choice, choose
 from bioseg.training.contracts import draft
@@ -45,7 +45,7 @@ def pack(
     Parameters
     ----------
     network
-        What `keras_segmenter.fit` or `torch_classifier.fit` gives; its weights are rounded in place.
+        What `keras_segmenter.fit` or `torch_classifier.fit` gives; it is left as it is.
     splits
         Samples of the study: those for choosing set the thresholds, those for scoring make the metrics.
     provenance
@@ -63,7 +63,7 @@ def pack(
     known = {**provenance, **_origin(study, recipe, splits)}
     with tempfile.TemporaryDirectory() as scratch:
         bundle = _export(network, draft(study, recipe, version), Path(scratch) / version, known)
-        predict = openvino_runtime.load(bundle, _threads())
+        predict = openvino_runtime.load(bundle, usable_cpus())
         if choice is None:
             choice = choose(study, bundle.contract, predict, splits.choose, _drawn(study, "choose"))
         bundle = _with_choice(bundle, choice)
@@ -76,7 +76,7 @@ def settle(study: Study, recipe: Recipe, network: Any, splits: Splits) -> Choice
     """Choose the settings of a network that is not kept itself; rounds and exports it as `pack` does."""
     with tempfile.TemporaryDirectory() as scratch:
         bundle = _export(network, draft(study, recipe, "settling"), Path(scratch) / "settling", {})
-        predict = openvino_runtime.load(bundle, _threads())
+        predict = openvino_runtime.load(bundle, usable_cpus())
         return choose(study, bundle.contract, predict, splits.choose, _drawn(study, "choose"))
 
 
@@ -89,10 +89,6 @@ def sample_input(contract: Contract) -> NDArray[np.float32]:
     gray = grayscale(picture)
     scaled = standardise(gray) if contract.normalisation == "standard" else gray
     return scaled[np.newaxis, ..., np.newaxis]
-
-
-def _threads() -> int:
-    return os.cpu_count() or 1
 
 
 def _drawn(study: Study, part: Literal["fit", "choose", "score"]) -> Sequence[int]:

@@ -1,7 +1,8 @@
 """From the name of a study to a new version of it: fit, choose, score, keep."""
 
-import tempfile
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from itertools import count
@@ -16,6 +17,7 @@ from bioseg.registry import Registry
 from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.settings import Settings
 from bioseg.study import ClassifierRecipe, Recipe, Study
+from bioseg.telemetry import tracking_server
 from bioseg.training import Progress, Run
 from bioseg.training.contracts import draft
 from bioseg.training.packing import pack, settle
@@ -37,6 +39,8 @@ def train(  # noqa: PLR0913 - the options of the command
 ) -> Bundle:
     """Fit a recipe of a study, track it in MLflow, and add the scored bundle to the registry.
 
+    A fit that breaks leaves its last checkpoint in `training/<study>/<version>` of the state folder.
+
     Parameters
     ----------
     epochs, minutes
@@ -57,6 +61,7 @@ def train(  # noqa: PLR0913 - the options of the command
     DatasetError
         When samples are missing or damaged.
     """
+    tracking_server.limit_patience()
     from bioseg.training.mlflow_tracking import tracked
 
     study = studies.get(study_name)
@@ -68,10 +73,19 @@ def train(  # noqa: PLR0913 - the options of the command
     options = {"recipe": recipe_name, "epochs": epochs, "minutes": minutes}
     chosen = [f"--{option} {value}" for option, value in options.items() if value is not None]
     command = " ".join(["bioseg train", study.name, *chosen, *(["--refit"] if refit else [])])
-    with tracked(settings, study.name, f"{version} {recipe_name}") as tracker, tempfile.TemporaryDirectory() as folder:
-        run = Run(tracker, progress, Path(folder), SEED, minutes)
+    checkpoints = kept_on_failure(settings.state_dir / "training" / study.name / version)
+    with tracked(settings, study.name, f"{version} {recipe_name}") as tracker, checkpoints as folder:
+        run = Run(tracker, progress, folder, SEED, minutes)
         fitting = fit_twice if refit else fit_once
         return fitting(study, recipe, splits, run, registry, version, command)
+
+
+@contextmanager
+def kept_on_failure(folder: Path) -> Iterator[Path]:
+    """Make a folder, its parents too, that is removed when the body ends well and left when it raises."""
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    shutil.rmtree(folder)
 
 
 def fit_once(

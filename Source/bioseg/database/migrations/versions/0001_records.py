@@ -99,7 +99,6 @@ def upgrade() -> None:
         sa.Column("id", counter, nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("request_seq", counter, nullable=True),
-        sa.Column("payload", sa.JSON(), nullable=False),
         sa.Column("created_at", moment, nullable=False),
         sa.Column("not_before", moment, nullable=False),
         sa.Column("claimed_by", sa.Text(), nullable=True),

@@ -1,0 +1,148 @@
+"""What becomes of a request afterwards: it is found, listed, judged, deleted, and its pictures are shown."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from bioseg import images, studies
+from bioseg.database import engine, requests
+from bioseg.database.tables import RequestRecord
+from bioseg.errors import BlobNotFound, InvalidInput, UnknownRequest
+from bioseg.service import Platform
+
+Picture = Literal["image", "mask", "overlay", "probability"]
+
+
+def find(platform: Platform, request_id: str, owner: str | None) -> RequestRecord:
+    """Look a request up for its owner, or for an operator (owner None).
+
+    Raises
+    ------
+    UnknownRequest
+        When there is none, it was deleted, or it is somebody else's.
+    """
+    with engine.reading(platform.sessions) as session:
+        record = requests.by_id(session, request_id)
+    if record is None or record.deleted_at is not None or owner not in (None, record.owner):
+        raise _unknown(request_id)
+    return record
+
+
+def _unknown(request_id: str) -> UnknownRequest:
+    return UnknownRequest(f"no request {request_id!r} of yours")
+
+
+def history(
+    platform: Platform,
+    owner: str | None,
+    *,
+    study: str | None = None,
+    label: str | None = None,
+    verdict: str | None = None,
+    since: datetime | None = None,
+    cursor: int | None = None,
+    limit: int = 50,
+) -> tuple[list[RequestRecord], int | None]:
+    """Page through the requests of an owner, or of all (owner None), newest first; gives the next cursor, if any."""
+    with engine.reading(platform.sessions) as session:
+        return requests.page(
+            session, owner, study=study, label=label, verdict=verdict, since=since, cursor=cursor, limit=limit
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A user's judgement: the right label, whether the mask is right, a comment, or a corrected mask's bytes."""
+
+    label: str | None = None
+    mask_ok: bool | None = None
+    comment: str | None = None
+    mask: bytes | None = None
+
+
+def give_feedback(platform: Platform, request_id: str, owner: str | None, feedback: Feedback) -> RequestRecord:
+    """Keep a judgement with its request; what is None leaves the former judgement as it is.
+
+    Raises
+    ------
+    UnknownRequest, InvalidInput, ImageError
+        When the request is not the caller's, the label is none of the study's, or the mask has another size.
+    """
+    record = find(platform, request_id, owner)
+    classes = studies.get(record.study).classes
+    if feedback.label is not None and feedback.label not in classes:
+        raise InvalidInput(f"label {feedback.label!r} is none of: {', '.join(classes)}")
+    mask = None if feedback.mask is None else _corrected_mask(platform, record, feedback.mask)
+    given = {
+        "feedback_label": feedback.label,
+        "mask_ok": feedback.mask_ok,
+        "comment": feedback.comment,
+        "feedback_at": datetime.now(UTC),
+    }
+    with platform.sessions.begin() as session:
+        requests.one_at_a_time(session)
+        record = session.get_one(RequestRecord, record.seq)
+        if record.deleted_at is not None:
+            raise _unknown(request_id)
+        for column, value in given.items():
+            if value is not None:
+                setattr(record, column, value)
+        if mask is not None:
+            _replace_corrected_mask(platform, session, record, mask)
+    return record
+
+
+def _replace_corrected_mask(platform: Platform, session: Session, record: RequestRecord, mask: bytes) -> None:
+    former = record.corrected_mask_blob
+    record.corrected_mask_blob = platform.blobs.put(mask)
+    if former is not None:
+        _remove(platform, requests.unnamed(session, {former}))
+
+
+def _remove(platform: Platform, keys: Iterable[str]) -> None:
+    """Remove blobs before the transaction ends: nobody can begin to name one of them meanwhile."""
+    for key in keys:
+        platform.blobs.delete(key)
+
+
+def _corrected_mask(platform: Platform, record: RequestRecord, data: bytes) -> bytes:
+    mask = images.grayscale(images.decode(data, platform.limits)) > 0.5
+    if mask.shape != (record.height, record.width):
+        raise InvalidInput(
+            f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels and the image {record.width}x{record.height}: "
+            "send a mask of the image's size"
+        )
+    return images.encode_mask(mask)
+
+
+def delete(platform: Platform, request_id: str, owner: str | None) -> None:
+    """Remove the pictures of a request and keep its numbers; pictures that other requests share stay."""
+    record = find(platform, request_id, owner)
+    with platform.sessions.begin() as session:
+        requests.one_at_a_time(session)
+        _remove(platform, requests.forget(session, record.seq, datetime.now(UTC)))
+
+
+def picture(platform: Platform, record: RequestRecord, what: Picture) -> bytes:
+    """Give a stored picture of a request as PNG, in the upload's own width and height after EXIF rotation.
+
+    Raises
+    ------
+    BlobNotFound
+        When the request has none: it was refused, failed or deleted.
+    """
+    if what == "overlay":
+        image = images.to_uint8(_pixels(platform, record, "image"))
+        return images.encode_png(images.overlay(image, _pixels(platform, record, "mask") > 0))
+    key = {"image": record.image_blob, "mask": record.mask_blob, "probability": record.probability_blob}[what]
+    if key is None:
+        raise BlobNotFound(f"request {record.id} has no {what}")
+    return platform.blobs.get(key)
+
+
+def _pixels(platform: Platform, record: RequestRecord, what: Picture) -> images.Image:
+    data = picture(platform, record, what)
+    return images.decode(data, images.Limits(len(data), (record.width or 0) * (record.height or 0)))
