@@ -3,10 +3,8 @@
 import importlib.metadata
 import re
 import secrets
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -14,12 +12,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bioseg import service, studies
 from bioseg.database import engine
-from bioseg.errors import BiosegError
+from bioseg.errors import BiosegError, RuntimeUnavailable, SettingsError, TrackingError
 from bioseg.service import Platform
 from bioseg.settings import Settings
+from bioseg.telemetry import tracking_server
 
-PACKAGES = ("openvino", "flask", "gunicorn", "mlflow", "keras", "torch")
-PROBE_SECONDS = 1.0
+PACKAGES = {
+    "openvino": "serve",
+    "flask": "serve",
+    "gunicorn": "serve",
+    "mlflow": "tracking",
+    "keras": "train",
+    "torch": "train",
+}
+"""What to look for, and the extra that brings it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,21 @@ def _shown(value: object) -> str:
     """A setting's value without what must stay secret: secrets themselves, and passwords in addresses."""
     if isinstance(value, SecretStr):
         return "set" if value.get_secret_value() else "not set"
-    return re.sub(r"(?<=:)[^:@/]+(?=@)", "***", str(value)) or "(empty)"
+    return _without_password(str(value)) if value not in (None, "") else "(empty)"
+
+
+def _without_password(address: str) -> str:
+    """Mask what stands between the user's name and the host, and a password among the parameters."""
+    masked = re.sub(r"(?<=://)([^:/@]*):.*@", r"\1:***@", address)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", masked)
 
 
 def _packages() -> Iterator[Finding]:
-    for name in PACKAGES:
+    for name, extra in PACKAGES.items():
         try:
             yield Finding(name, ok=True, found=importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(name, ok=True, found="not installed")
+            yield Finding(name, ok=True, found=f"not installed; bioseg[{extra}] brings it")
 
 
 def _database(platform: Platform) -> Finding:
@@ -76,36 +88,43 @@ def _database(platform: Platform) -> Finding:
 
 def _blobs(platform: Platform) -> Finding:
     data = secrets.token_bytes(16)
-    key = platform.blobs.put(data)
-    kept = platform.blobs.get(key) == data
-    platform.blobs.delete(key)
-    return Finding(
-        "blobs", ok=kept, found="keeps what it is given" if kept else "loses data", remedy="check BIOSEG_BLOBS"
-    )
+    try:
+        key = platform.blobs.put(data)
+        platform.blobs.get(key)
+        platform.blobs.delete(key)
+    except (BiosegError, OSError) as error:
+        return Finding("blobs", ok=False, found=str(error), remedy="check BIOSEG_BLOBS and that it can be written")
+    return Finding("blobs", ok=True, found="keeps what it is given")
 
 
 def _bundles(platform: Platform) -> Iterator[Finding]:
     for name in studies.all_studies():
-        version = platform.registry.champion(name)
-        if version is None:
-            remedy = f"train one: bioseg train {name}"
-            yield Finding(f"{name} champion", ok=False, found="none", remedy=remedy)
-            continue
         try:
-            platform.runtime.champion(name)
+            version = platform.registry.champion(name)
+            if version is not None:
+                platform.runtime.champion(name)
+        except RuntimeUnavailable as error:
+            yield Finding(f"{name} champion", ok=False, found=str(error), remedy="install what is missing")
         except BiosegError as error:
-            remedy = "restore the bundle or publish it again"
-            yield Finding(f"{name} champion {version}", ok=False, found=str(error), remedy=remedy)
+            remedy = "restore the folders in BIOSEG_MODELS_DIR and in `models` of BIOSEG_STATE_DIR"
+            yield Finding(f"{name} champion", ok=False, found=str(error), remedy=remedy)
         else:
-            yield Finding(f"{name} champion {version}", ok=True, found="verified, reproduces its sample")
+            yield _champion(name, version)
+
+
+def _champion(name: str, version: str | None) -> Finding:
+    if version is None:
+        return Finding(f"{name} champion", ok=False, found="none", remedy=f"train one: bioseg train {name}")
+    return Finding(f"{name} champion", ok=True, found=f"{version} verified, reproduces its sample")
 
 
 def _tracking(settings: Settings) -> Finding:
-    address = urlsplit(settings.tracking_uri)
+    shown = _shown(settings.tracking_uri)
     try:
-        port = address.port or (443 if address.scheme == "https" else 80)
-        socket.create_connection((address.hostname or "", port), PROBE_SECONDS).close()
-    except OSError:
-        found = f"{settings.tracking_uri} does not answer; requests are served and shipped once it does"
+        asked = tracking_server.probe(settings.tracking_uri)
+    except SettingsError as error:
+        return Finding("MLflow", ok=False, found=f"{shown}: {error}", remedy="check BIOSEG_MLFLOW_URI")
+    except TrackingError:
+        found = f"{shown} does not answer; requests are served and shipped once it does"
         return Finding("MLflow", ok=True, found=found)
-    return Finding("MLflow", ok=True, found=f"{settings.tracking_uri} answers")
+    return Finding("MLflow", ok=True, found=f"{shown} {'answers' if asked else 'is no server, so nothing was asked'}")

@@ -2,8 +2,10 @@
 
 import logging
 import sys
+from typing import NoReturn
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from bioseg.cli import data, images, models, serving
 from bioseg.errors import BiosegError, InvalidInput, SettingsError, UnknownStudy, UnknownVersion, WrongTask
@@ -32,5 +34,20 @@ def main() -> None:
     try:
         cli(prog_name="bioseg")
     except BiosegError as error:
-        click.echo(f"bioseg: {error}", err=True)
-        sys.exit(2 if isinstance(error, WRONG_USE) else 1)
+        _fail(str(error), 2 if isinstance(error, WRONG_USE) else 1)
+    except DBAPIError as error:
+        _fail(f"the database does not answer: {error.orig}; check BIOSEG_DATABASE_URL and BIOSEG_STATE_DIR", 1)
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith(("bioseg", "application")):
+            raise
+        _fail(
+            f"{error.name} is not installed; pip install 'bioseg[serve,train,bench]' brings what every command needs", 1
+        )
+    except OSError as error:
+        _fail(str(error), 1)
+
+
+def _fail(reason: str, code: int) -> NoReturn:
+    """Say the reason in one line, whatever the library that gave it thinks of lines, and exit."""
+    click.echo(f"bioseg: {' '.join(reason.split())}", err=True)
+    sys.exit(code)

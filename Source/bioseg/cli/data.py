@@ -1,5 +1,6 @@
 """Commands on datasets."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import click
 
 from bioseg import settings as configuration
 from bioseg import studies
-from bioseg.errors import SettingsError
+from bioseg.errors import InvalidInput, SettingsError
 
 
 def data_dir() -> Path:
@@ -49,10 +50,14 @@ def list_datasets(*, as_json: bool) -> None:
 
 @data.command("fetch")
 @click.argument("name")
-def fetch_dataset(name: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def fetch_dataset(name: str, *, as_json: bool) -> None:
     """Verify dataset NAME under BIOSEG_DATA_DIR and download what is missing."""
     from bioseg.datasets import fetch
 
+    names = [entry.name for entry in fetch.known()]
+    if name not in names:
+        raise InvalidInput(f"no dataset {name!r}; there are: {', '.join(names)}")
     with click.progressbar(length=1, label=name, file=sys.stderr) as bar:
 
         def progress(done: int, total: int) -> None:
@@ -60,6 +65,9 @@ def fetch_dataset(name: str) -> None:
             bar.update(done - bar.pos)
 
         report = fetch.fetch(name, data_dir(), progress)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report) | {"folder": str(report.folder)}, indent=2))
+        return
     click.echo(
         f"{report.name} in {report.folder}: {report.verified} files verified, {report.downloaded} downloaded, "
         f"{report.unverified} without a known hash"

@@ -1,9 +1,9 @@
 """Commands on image files; nothing is recorded."""
 
-import dataclasses
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bioseg import images as pictures
 from bioseg import service, studies
 from bioseg import settings as configuration
-from bioseg.errors import InvalidInput, Refused, WrongTask
+from bioseg.errors import ImageError, InvalidInput, Refused, WrongTask
 from bioseg.inference import classifying, segmenting
 from bioseg.inference.eightfold import eightfold
 from bioseg.service import Platform
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 STUDY = click.option("--study", "name", default="membrane", show_default=True, help="Name of the study.")
 PRODUCTS = ("mask", "probability", "overlay")
+ANSWER = ("verdict", "score", "kind", "reason")
 
 
 @click.command()
@@ -43,13 +44,14 @@ def segment(
     wanted = save.split(",")
     if unknown := set(wanted) - set(PRODUCTS):
         raise InvalidInput(f"--save {', '.join(sorted(unknown))}: allowed are {', '.join(PRODUCTS)}")
+    _check_stems(files)
     platform, study = _open(name, "segmentation")
     arm = platform.runtime.version(name, version) if version else platform.runtime.champion(name)
     predict = eightfold(arm.predict) if tta else arm.predict
     out.mkdir(parents=True, exist_ok=True)
     for file in _watched(files):
-        image = pictures.decode(file.read_bytes(), platform.limits)
-        answer = service.screen(platform, study, image)
+        image = _decoded(platform, file)
+        answer = service.screen(platform.runtime, study, image)
         if answer is not None and answer.verdict != "accept":
             if screen:
                 raise Refused(f"{file}: {answer.reason}", "", {})
@@ -70,10 +72,10 @@ def screen(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
     study = studies.get(name)
     answers: list[dict[str, Any]] = []
     for file in _watched(files):
-        answer = service.screen(platform, study, pictures.decode(file.read_bytes(), platform.limits))
+        answer = service.screen(platform.runtime, study, _decoded(platform, file))
         if answer is None:
             raise WrongTask(f"study {name} has no screen")
-        answers.append({"file": str(file)} | dataclasses.asdict(answer))
+        answers.append({"file": str(file)} | {member: getattr(answer, member) for member in ANSWER})
     if as_json:
         click.echo(json.dumps(answers, indent=2))
         return
@@ -91,7 +93,7 @@ def classify(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
     arm = platform.runtime.champion(name)
     answers = []
     for file in _watched(files):
-        image = pictures.decode(file.read_bytes(), platform.limits)
+        image = _decoded(platform, file)
         probabilities = classifying.class_probabilities(arm.predict, arm.contract, image)
         answer = {
             "file": str(file),
@@ -119,6 +121,20 @@ def _open(name: str, task: Task) -> tuple[Platform, Study]:
     if study.task != task:
         raise WrongTask(f"study {name} is a {study.task} study")
     return service.open_platform(configuration.load()), study
+
+
+def _check_stems(files: tuple[Path, ...]) -> None:
+    """Refuse two files whose results would have one name."""
+    twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
+    if twice:
+        raise InvalidInput(f"several files would write {twice[0]}.*.png: rename them, or segment them apart")
+
+
+def _decoded(platform: Platform, file: Path) -> pictures.Image:
+    try:
+        return pictures.decode(file.read_bytes(), platform.limits)
+    except ImageError as error:
+        raise type(error)(f"{file}: {error}") from error
 
 
 def _watched(files: tuple[Path, ...]) -> Iterator[Path]:

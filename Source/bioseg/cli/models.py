@@ -1,7 +1,7 @@
 """Commands on studies and their models."""
 
+import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -9,7 +9,8 @@ import click
 from bioseg import service, studies
 from bioseg import settings as configuration
 from bioseg.cli.data import data_dir
-from bioseg.errors import InvalidInput
+from bioseg.errors import InvalidInput, WrongTask
+from bioseg.study import Study
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -18,7 +19,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def list_studies(*, as_json: bool) -> None:
     """List the studies with their versions and what screens them."""
-    described = service.describe_studies(service.open_platform(configuration.load()))
+    described = service.describe_studies(service.open_platform(configuration.load()).registry)
     if as_json:
         click.echo(json.dumps(described, indent=2))
         return
@@ -39,9 +40,22 @@ def train(study: str, recipe: str, epochs: int | None, minutes: float | None, na
     from bioseg.training import train as fitting
 
     bundle = fitting.train(
-        study, recipe, configuration.load(), data_dir(), epochs=epochs, minutes=minutes, version=name, refit=refit
+        study,
+        recipe,
+        configuration.load(),
+        data_dir(),
+        epochs=epochs,
+        minutes=minutes,
+        version=name,
+        refit=refit,
+        progress=_draw_progress,
     )
     click.echo(f"{bundle.path}")
+
+
+def _draw_progress(done: float, line: str) -> None:
+    """Draw a bar and what is known so far on a line of its own, so that a log keeps the course of a fit."""
+    click.echo(f"[{'#' * round(20 * done):20}] {done:4.0%} {line}", err=True)
 
 
 @click.command()
@@ -66,15 +80,25 @@ def evaluate(
 
     if (images is None) != (labels is None):
         raise InvalidInput("--images and --labels go together")
+    chosen = _marked(studies.get(study), foreground)
+    if images and chosen.task != "segmentation":
+        raise WrongTask(f"{study} is a {chosen.task} study: it is scored on its held-out split only")
     platform = service.open_platform(configuration.load())
-    chosen = studies.get(study)
     arm = platform.runtime.version(study, version) if version else platform.runtime.champion(study)
     if images and labels:
-        own = folders.paired(images, labels)
-        report = evaluation.evaluate(chosen, arm.contract, arm.predict, own, foreground_value=foreground)
+        report = evaluation.evaluate(chosen, arm.contract, arm.predict, folders.paired(images, labels))
     else:
         report = evaluation.evaluate_held_out(chosen, arm.contract, arm.predict, data_dir())
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+
+
+def _marked(study: Study, foreground: int | None) -> Study:
+    """The study, with another value of the foreground in label images when one is given."""
+    if foreground is None:
+        return study
+    if study.task != "segmentation":
+        raise WrongTask(f"{study.name} is a {study.task} study: it has no label images, so no --foreground")
+    return dataclasses.replace(study, foreground_value=foreground)
 
 
 @click.command()
@@ -85,7 +109,6 @@ def bench(*, as_json: bool) -> None:
 
     report = benchmark.run(configuration.load())
     click.echo(json.dumps(report, indent=2) if as_json else benchmark.as_text(report))
-    sys.exit(0)
 
 
 COMMANDS = (list_studies, train, evaluate, bench)

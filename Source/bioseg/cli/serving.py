@@ -1,5 +1,6 @@
 """Commands that serve and check an installation."""
 
+import dataclasses
 import json
 import signal
 import sys
@@ -12,14 +13,15 @@ from bioseg import settings as configuration
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Web worker processes.")
 def serve(host: str, port: int, workers: int) -> None:
     """Run the web application, its worker, and an MLflow server when none is named."""
     from bioseg import processes
 
     settings = configuration.load()
-    click.echo(f"Bioseg on http://{host}:{port}, MLflow on {settings.tracking_uri}", err=True)
+    tracking = "" if settings.mlflow_uri else f", MLflow on {settings.tracking_uri}"
+    click.echo(f"Bioseg on http://{host}:{port}{tracking}", err=True)
     sys.exit(processes.serve(settings, host, port, workers))
 
 
@@ -44,7 +46,7 @@ def doctor(*, as_json: bool) -> None:
 
     findings = diagnosis.examine(configuration.load())
     if as_json:
-        click.echo(json.dumps([finding.__dict__ for finding in findings], indent=2))
+        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
             click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}: {finding.found}")

@@ -1,0 +1,98 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from bioseg import bundles, evaluation, images, service, studies
+from bioseg.inference import keras_runtime, openvino_runtime, torch_runtime
+from bioseg.runtime import Arm, replay
+from bioseg.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(file.parent for file in (ROOT / "data/models").glob("*/*/bundle.json"))
+EXAMPLES = sorted((ROOT / "application/static/examples").glob("section-*.png"))
+RUNTIMES = {"openvino": openvino_runtime, "keras": keras_runtime, "torch": torch_runtime}
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory):
+    state = tmp_path_factory.mktemp("state")
+    return service.open_platform(Settings(models_dir=ROOT / "data/models", state_dir=state, threads=2))
+
+
+def size(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def test_every_study_ships_a_champion(platform):
+    champions = {name: platform.registry.champion(name) for name in studies.all_studies()}
+
+    assert None not in champions.values()
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+class TestBundle:
+    def test_is_small_enough_to_ship(self, folder):
+        assert size(folder) <= 25 * MIB
+
+    @pytest.mark.parametrize("technology", ["openvino", "own"])
+    def test_reproduces_its_sample(self, folder, technology):
+        bundle = bundles.read(folder)
+        runtime = RUNTIMES[bundle.contract.framework if technology == "own" else technology]
+
+        replay(Arm(bundle, runtime.load(bundle, 2)))
+
+    def test_promises_at_most_the_agreed_difference(self, folder):
+        assert bundles.read(folder).contract.tolerance <= 1e-4
+
+
+def test_all_bundles_together_are_small_enough_to_ship():
+    assert size(ROOT / "data/models") <= 100 * MIB
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
+def test_the_pages_sections_are_accepted(platform, example):
+    image = images.decode(example.read_bytes(), platform.limits)
+
+    assert service.screen(platform.runtime, studies.get("membrane"), image).verdict == "accept"
+
+
+def test_the_pages_chart_is_rejected(platform):
+    chart = (ROOT / "application/static/examples/chart.png").read_bytes()
+
+    answer = service.screen(platform.runtime, studies.get("membrane"), images.decode(chart, platform.limits))
+
+    assert answer.verdict == "reject"
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif("BIOSEG_DATA_DIR" not in os.environ, reason="BIOSEG_DATA_DIR is not set")
+class TestOnRealImages:
+    @pytest.fixture(scope="class")
+    def reports(self, platform):
+        data_dir = Path(os.environ["BIOSEG_DATA_DIR"])
+        arms = {name: platform.runtime.champion(name) for name in ("membrane", "kinds")}
+        return {
+            name: evaluation.evaluate_held_out(studies.get(name), arm.contract, arm.predict, data_dir).as_json()
+            for name, arm in arms.items()
+        }
+
+    @pytest.mark.parametrize(("figure", "least"), [("v_rand", 0.96), ("v_info", 0.975), ("dice", 0.80)])
+    def test_membranes_are_found_in_sections_never_trained_on(self, reports, figure, least):
+        assert reports["membrane"]["metrics"][figure]["mean"] >= least
+
+    def test_the_screen_tells_membranes_from_everything_else(self, reports):
+        screen = reports["kinds"]["screens"]["membrane"]["metrics"]
+
+        assert screen["balanced_accuracy"]["mean"] >= 0.98
+        assert screen["asked"]["mean"] <= 0.05
+
+    @pytest.mark.parametrize("name", ["membrane", "kinds"])
+    def test_the_shipped_figures_are_those_measured_here(self, platform, reports, name):
+        shipped = platform.runtime.champion(name).bundle.manifest.metrics["metrics"]
+        measured = reports[name]["metrics"]
+
+        assert {figure: measured[figure]["mean"] for figure in shipped} == pytest.approx(
+            {figure: metric["mean"] for figure, metric in shipped.items()}, abs=2e-3
+        )
