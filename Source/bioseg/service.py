@@ -32,12 +32,10 @@ OUR_FAULT = "something failed on this side; the operator finds the reason in the
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
-    """Everything a request needs, wired once per process."""
+class Models:
+    """The networks, and how large an image they are given: all that a command on files needs."""
 
     settings: Settings
-    sessions: sessionmaker[Session]
-    blobs: Blobs
     registry: Registry
     runtime: Runtime
 
@@ -47,12 +45,26 @@ class Platform:
         return images.Limits(self.settings.max_upload_mb * 2**20, self.settings.max_pixels)
 
 
+@dataclass(frozen=True, slots=True)
+class Platform(Models):
+    """Everything a request needs, wired once per process."""
+
+    sessions: sessionmaker[Session]
+    blobs: Blobs
+
+
+def open_models(settings: Settings) -> Models:
+    """Open the registry; nothing is written, and models load on first use."""
+    registry = FolderRegistry(settings.models_dir, settings.state_dir / "models")
+    return Models(settings, registry, Runtime(settings, registry))
+
+
 def open_platform(settings: Settings) -> Platform:
     """Migrate the database and open the stores; models load on first use."""
     engine.migrate(settings.resolved_database_url)
     sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
-    registry = FolderRegistry(settings.models_dir, settings.state_dir / "models")
-    return Platform(settings, sessions, open_blobs(settings.resolved_blobs), registry, Runtime(settings, registry))
+    models = open_models(settings)
+    return Platform(settings, models.registry, models.runtime, sessions, open_blobs(settings.resolved_blobs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 import json
 import logging
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from bioseg import images
@@ -132,3 +134,36 @@ def test_a_class_is_reported_with_all_probabilities(bioseg: Bioseg, section: Pat
 
 def test_a_class_is_told_people_by_file(bioseg: Bioseg, section: Path) -> None:
     assert (0, f"{section}: membrane EM\n", "") == bioseg("classify", section, "--study", "kinds")
+
+
+def test_instances_number_the_cells_that_the_mask_parts(bioseg: Bioseg, section: Path, tmp_path: Path) -> None:
+    assert 0 == bioseg("segment", section, "--out", tmp_path, "--save", "mask,instances").code
+    labels = tifffile.imread(tmp_path / "section.instances.tif")
+    np.testing.assert_array_equal(labels == 0, read(tmp_path / "section.mask.png") == 255)
+    assert labels.max() > 1
+
+
+@pytest.mark.parametrize("command", [("segment", "--out", "OUT"), ("screen",), ("classify", "--study", "kinds")])
+def test_commands_on_files_record_nothing(
+    bioseg: Bioseg, section: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    name, *options = (str(tmp_path / "out") if word == "OUT" else word for word in command)
+    assert 0 == bioseg(name, section, *options).code
+    assert not (tmp_path / "state").exists()
+
+
+def test_without_a_screens_champion_images_are_segmented_with_a_warning(
+    bioseg: Bioseg,
+    section: Path,
+    tiny_models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    models = shutil.copytree(tiny_models, tmp_path / "models")
+    champions = json.loads((models / "champions.json").read_text())
+    (models / "champions.json").write_text(json.dumps({"membrane": champions["membrane"]}))
+    monkeypatch.setenv("BIOSEG_MODELS_DIR", str(models))
+
+    assert 0 == bioseg("segment", section, "--out", tmp_path).code
+    assert "not screened, kinds has no champion" in caplog.text

@@ -104,7 +104,7 @@ def make_platform(tmp_path: Path, stand_in_models: Path) -> Callable[..., Platfo
         sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
         registry = FolderRegistry(settings.models_dir, tmp_path / "models")
         runtime = Runtime(settings, registry, load=stand_in)
-        return Platform(settings, sessions, open_blobs(settings.resolved_blobs), registry, runtime)
+        return Platform(settings, registry, runtime, sessions, open_blobs(settings.resolved_blobs))
 
     return make
 

@@ -10,22 +10,24 @@ from typing import Any
 
 import click
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from bioseg import images as pictures
 from bioseg import service, studies
 from bioseg import settings as configuration
-from bioseg.errors import ImageError, InvalidInput, Refused, WrongTask
+from bioseg.errors import ImageError, InvalidInput, Refused, UnknownVersion, WrongTask
 from bioseg.inference import classifying, segmenting
 from bioseg.inference.eightfold import eightfold
-from bioseg.service import Platform
+from bioseg.inference.instances import instances
+from bioseg.service import Models
 from bioseg.study import Study, Task
 
 log = logging.getLogger(__name__)
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 STUDY = click.option("--study", "name", default="membrane", show_default=True, help="Name of the study.")
-PRODUCTS = ("mask", "probability", "overlay")
+PRODUCTS = ("mask", "probability", "overlay", "instances")
 ANSWER = ("verdict", "score", "kind", "reason")
 
 
@@ -40,26 +42,25 @@ ANSWER = ("verdict", "score", "kind", "reason")
 def segment(
     files: tuple[Path, ...], name: str, out: Path, version: str | None, save: str, *, tta: bool, screen: bool
 ) -> None:
-    """Segment FILES and write `<stem>.<what>.png` for each."""
+    """Segment FILES and write `<stem>.<what>.png` for each, instances as TIFF with a number for each region."""
     wanted = save.split(",")
     if unknown := set(wanted) - set(PRODUCTS):
         raise InvalidInput(f"--save {', '.join(sorted(unknown))}: allowed are {', '.join(PRODUCTS)}")
     _check_stems(files)
-    platform, study = _open(name, "segmentation")
-    arm = platform.runtime.version(name, version) if version else platform.runtime.champion(name)
+    models, study = _open(name, "segmentation")
+    arm = models.runtime.version(name, version) if version else models.runtime.champion(name)
     predict = eightfold(arm.predict) if tta else arm.predict
     out.mkdir(parents=True, exist_ok=True)
     for file in _watched(files):
-        image = _decoded(platform, file)
-        answer = service.screen(platform.runtime, study, image)
-        if answer is not None and answer.verdict != "accept":
-            if screen:
-                raise Refused(f"{file}: {answer.reason}", "", {})
-            log.warning("%s: the screen says %s, %s", file, answer.verdict, answer.reason)
+        image = _decoded(models, file)
+        _heed_the_screen(models, study, file, image, refuse=screen)
         probability = segmenting.foreground_probability(predict, arm.contract, image)
         mask = probability > arm.contract.threshold
         for what in wanted:
-            (out / f"{file.stem}.{what}.png").write_bytes(_product(what, image, probability, mask))
+            if what == "instances":
+                tifffile.imwrite(out / f"{file.stem}.instances.tif", instances(mask, study.foreground_is))
+            else:
+                (out / f"{file.stem}.{what}.png").write_bytes(_picture(what, image, probability, mask))
 
 
 @click.command()
@@ -68,11 +69,11 @@ def segment(
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def screen(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
     """Tell whether a study would accept FILES, and why."""
-    platform = service.open_platform(configuration.load())
+    models = service.open_models(configuration.load())
     study = studies.get(name)
     answers: list[dict[str, Any]] = []
     for file in _watched(files):
-        answer = service.screen(platform.runtime, study, _decoded(platform, file))
+        answer = service.screen(models.runtime, study, _decoded(models, file))
         if answer is None:
             raise WrongTask(f"study {name} has no screen")
         answers.append({"file": str(file)} | {member: getattr(answer, member) for member in ANSWER})
@@ -89,11 +90,11 @@ def screen(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def classify(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
     """Tell the class of FILES."""
-    platform, _ = _open(name, "classification")
-    arm = platform.runtime.champion(name)
+    models, _ = _open(name, "classification")
+    arm = models.runtime.champion(name)
     answers = []
     for file in _watched(files):
-        image = _decoded(platform, file)
+        image = _decoded(models, file)
         probabilities = classifying.class_probabilities(arm.predict, arm.contract, image)
         answer = {
             "file": str(file),
@@ -108,7 +109,7 @@ def classify(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
         click.echo(f"{answer['file']}: {answer['label']}")
 
 
-def _product(what: str, image: pictures.Image, probability: NDArray[np.float32], mask: NDArray[np.bool_]) -> bytes:
+def _picture(what: str, image: pictures.Image, probability: NDArray[np.float32], mask: NDArray[np.bool_]) -> bytes:
     if what == "mask":
         return pictures.encode_mask(mask)
     if what == "probability":
@@ -116,11 +117,27 @@ def _product(what: str, image: pictures.Image, probability: NDArray[np.float32],
     return pictures.encode_png(pictures.overlay(pictures.to_uint8(image), mask))
 
 
-def _open(name: str, task: Task) -> tuple[Platform, Study]:
+def _heed_the_screen(models: Models, study: Study, file: Path, image: pictures.Image, *, refuse: bool) -> None:
+    """Warn of, or refuse, what the screen does not accept; without a champion to look, only warn."""
+    try:
+        answer = service.screen(models.runtime, study, image)
+    except UnknownVersion as error:
+        if refuse:
+            raise
+        log.warning("%s: not screened, %s", file, error)
+        return
+    if answer is None or answer.verdict == "accept":
+        return
+    if refuse:
+        raise Refused(f"{file}: {answer.reason}", "", {})
+    log.warning("%s: the screen says %s, %s", file, answer.verdict, answer.reason)
+
+
+def _open(name: str, task: Task) -> tuple[Models, Study]:
     study = studies.get(name)
     if study.task != task:
         raise WrongTask(f"study {name} is a {study.task} study")
-    return service.open_platform(configuration.load()), study
+    return service.open_models(configuration.load()), study
 
 
 def _check_stems(files: tuple[Path, ...]) -> None:
@@ -130,9 +147,9 @@ def _check_stems(files: tuple[Path, ...]) -> None:
         raise InvalidInput(f"several files would write {twice[0]}.*.png: rename them, or segment them apart")
 
 
-def _decoded(platform: Platform, file: Path) -> pictures.Image:
+def _decoded(models: Models, file: Path) -> pictures.Image:
     try:
-        return pictures.decode(file.read_bytes(), platform.limits)
+        return pictures.decode(file.read_bytes(), models.limits)
     except ImageError as error:
         raise type(error)(f"{file}: {error}") from error
 

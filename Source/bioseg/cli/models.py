@@ -19,7 +19,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def list_studies(*, as_json: bool) -> None:
     """List the studies with their versions and what screens them."""
-    described = service.describe_studies(service.open_platform(configuration.load()).registry)
+    described = service.describe_studies(service.open_models(configuration.load()).registry)
     if as_json:
         click.echo(json.dumps(described, indent=2))
         return
@@ -83,8 +83,8 @@ def evaluate(
     chosen = _marked(studies.get(study), foreground)
     if images and chosen.task != "segmentation":
         raise WrongTask(f"{study} is a {chosen.task} study: it is scored on its held-out split only")
-    platform = service.open_platform(configuration.load())
-    arm = platform.runtime.version(study, version) if version else platform.runtime.champion(study)
+    models = service.open_models(configuration.load())
+    arm = models.runtime.version(study, version) if version else models.runtime.champion(study)
     if images and labels:
         report = evaluation.evaluate(chosen, arm.contract, arm.predict, folders.paired(images, labels))
     else:
