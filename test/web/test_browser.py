@@ -117,7 +117,8 @@ def answer_once(page: Page, status: int, body: object, headers: dict[str, str] |
 def await_result(page: Page) -> None:
     """Wait until a result is drawn."""
     expect(page.locator("#result canvas")).to_be_visible(timeout=PATIENCE)
-    page.wait_for_function("document.querySelector('#result canvas').width !== 300")
+    # 300 is a canvas that nothing was drawn on. The page's policy forbids what a polled function would take: eval.
+    expect(page.locator("#result canvas")).not_to_have_js_property("width", 300, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
