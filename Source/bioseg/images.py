@@ -6,11 +6,10 @@ PNG through OpenCV, and everything else through Pillow.
 """
 
 import io
-import itertools
-import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -22,14 +21,13 @@ from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin,
 from PIL.Image import DecompressionBombError, DecompressionBombWarning
 from PIL.ImageFile import ImageFile
 
+from bioseg import tiff_pages
 from bioseg.errors import ImageTooLarge, InvalidInput, StackNotAllowed, UnreadableImage, UnsupportedFormat
 
 Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W) gray or (H, W, 3) RGB."""
 
 ALLOWED: Final = "PNG, JPEG, TIFF, BMP, WebP or GIF"
-MAX_TIFF_PAGES: Final = 64
-"""How many directories of a TIFF are searched for a second full page: each costs time to read."""
 
 _FORMATS: Final[dict[str, tuple[Callable[[io.BytesIO], ImageFile], tuple[bytes, ...]]]] = {
     "PNG": (PngImagePlugin.PngImageFile, (b"\x89PNG\r\n\x1a\n",)),
@@ -44,7 +42,6 @@ _FOREIGN: Final = (
     *(("JPEG 2000", 0, b"\0\0\0\x0cjP"), ("HEIF, AVIF or video", 4, b"ftyp")),
 )
 _ORIENTATION: Final = 274
-_ALPHA: Final = ((1,), (2,))
 _PLAIN_TIFF: Final = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 _HOSTILE: Final = (
     *(ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError),
@@ -86,21 +83,28 @@ def decode(data: bytes, limits: Limits) -> Image:
     UnreadableImage
         The bytes are empty, no image, damaged or truncated.
     """
-    if not data:
-        raise UnreadableImage(f"The upload is empty (0 bytes); send one {ALLOWED} image.")
     if len(data) > limits.max_bytes:
         allowed = f"at most {limits.max_bytes:,} are allowed"
         raise ImageTooLarge(f"The file has {len(data):,} bytes; {allowed}. Compress, crop or shrink it.")
-    kind = _sniff(data)
+    kind = sniff(data)
+    with damage_named(kind):
+        return _only_page(data, limits) if kind == "TIFF" else _decode_pillow(data, kind, limits)
+
+
+@contextmanager
+def damage_named(kind: str) -> Iterator[None]:
+    """Turn whatever the decoders raise on damaged bytes of a format into UnreadableImage."""
     try:
-        image = _decode_tiff(data, limits) if kind == "TIFF" else _decode_pillow(data, kind, limits)
+        yield
     except _HOSTILE as error:
         damage = f"The {kind} data is damaged, incomplete or of a rare variant ({type(error).__name__}: {error})"
         raise UnreadableImage(f"{damage[:300]}. Save it again as a plain {ALLOWED} image.") from error
-    return np.require(image, requirements=["C", "W"])
 
 
-def _sniff(data: bytes) -> str:
+def sniff(data: bytes) -> str:
+    """Tell the format by its first bytes; raises StackNotAllowed for a ZIP, and as `decode` for what is not read."""
+    if not data:
+        raise UnreadableImage(f"The upload is empty (0 bytes); send one {ALLOWED} image.")
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         raise _stack("a ZIP archive")
     for kind, (_, magics) in _FORMATS.items():
@@ -124,10 +128,11 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
         raise ImageTooLarge(f"The image has {size}; at most {limits.max_pixels:,} are allowed. Crop or shrink it.")
 
 
-def _decode_pillow(data: bytes, kind: str, limits: Limits) -> Image:
+def _decode_pillow(data: bytes, kind: str, limits: Limits, frame: int = 0) -> Image:
     if kind == "WebP":
         _check_pixels(*_webp_size(data), limits)
     with _FORMATS[kind][0](io.BytesIO(data)) as picture:
+        picture.seek(frame)
         _check_pixels(*picture.size, limits)
         if kind != "TIFF" and getattr(picture, "is_animated", False):
             raise _stack(f"an animated {kind}")
@@ -135,7 +140,11 @@ def _decode_pillow(data: bytes, kind: str, limits: Limits) -> Image:
         deep_colour = kind == "PNG" and data[24] == 16 and data[25] != 0
         image = _deep_colour_png(data) if deep_colour else _pixels(picture)
         # Pillow turns a TIFF while loading and drops its orientation, so nothing is turned twice.
-        return _upright(image, picture.getexif().get(_ORIENTATION, 1))
+        return _usable(_upright(image, picture.getexif().get(_ORIENTATION, 1)))
+
+
+def _usable(image: Image) -> Image:
+    return np.require(image, requirements=["C", "W"])
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -171,8 +180,17 @@ def _deep_colour_png(data: bytes) -> Image:
 
 
 def _opencv(data: bytes) -> NDArray[Any]:
-    """Decode with every bit kept: (H, W) or (H, W, 3 or 4) in RGB order."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return _rgb_order(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+
+
+def _opencv_page(data: bytes, number: int) -> NDArray[Any]:
+    wanted = (number, number + 1)
+    _, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=wanted)
+    return _rgb_order(found[0] if found else None)
+
+
+def _rgb_order(image: NDArray[Any] | None) -> NDArray[Any]:
+    """What OpenCV decoded with every bit kept, if it did: (H, W) or (H, W, 3 or 4), blue first -> red first."""
     if image is None:
         raise UnreadableImage(f"The pixels cannot be decoded; save the image again as a plain {ALLOWED} image.")
     return image if image.ndim == 2 else image[..., [2, 1, 0, 3][: image.shape[2]]]
@@ -195,81 +213,33 @@ def _upright(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     return image[::rows, ::columns].swapaxes(0, swap)
 
 
-def _decode_tiff(data: bytes, limits: Limits) -> Image:
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page = tiff.pages.first
-        _check_pixels(page.imagewidth, page.imagelength, limits)
-        if page.is_tiled:
-            _check_pixels(page.tilewidth, page.tilelength, limits)
-        _refuse_stack(tiff, page)
-        if any(o + n > len(data) for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)):
-            raise UnreadableImage("The TIFF is truncated: its pixels lie beyond the end of the file; send it again.")
-        unpacked = page.compression == tifffile.COMPRESSION.NONE
-        plain = page.photometric in _PLAIN_TIFF and page.bitspersample % 8 == 0
-        deep = page.bitspersample > 8 or page.sampleformat != tifffile.SAMPLEFORMAT.UINT
-        if not plain or not (unpacked or deep):
-            return _decode_pillow(data, "TIFF", limits)
-        colours = _colours(page)
-        orientation = page.tags.valueof(_ORIENTATION, default=1)
-        # OpenCV turns a TIFF while decoding, so nothing is turned twice.
-        samples = _upright(_uncompressed(page), orientation) if unpacked else _opencv(data)
-        _check_pixels(samples.shape[1], samples.shape[0], limits)
-        has_alpha = page.samplesperpixel > colours and page.extrasamples[:1] in _ALPHA
-        image = _unsigned(samples, colours, has_alpha=has_alpha)
-        return np.invert(image) if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE else image
+def _only_page(data: bytes, limits: Limits) -> Image:
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        stack = tiff_pages.stack_in(file)
+        if stack:
+            raise _stack(stack)
+        return decode_page(data, file.pages.first, limits)
 
 
-def _refuse_stack(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
-    slices = re.search(r"^images=(\d+)", page.description, re.MULTILINE)
-    planes = int(slices[1]) if slices and page.is_imagej else page.imagedepth
-    if planes > 1:
-        raise _stack(f"a TIFF stack of {planes} planes")
-    size = (page.imagewidth, page.imagelength)
-    others = itertools.islice(tiff.pages, 1, MAX_TIFF_PAGES)
-    full = (p for p in others if isinstance(p, tifffile.TiffPage) and not (p.is_reduced or p.is_mask))
-    if any((p.imagewidth, p.imagelength) == size for p in full):
-        raise _stack("a TIFF of several pages")
-
-
-def _uncompressed(page: tifffile.TiffPage) -> NDArray[Any]:
-    if sum(page.databytecounts) < page.nbytes:
-        share = f"{sum(page.databytecounts):,} of {page.nbytes:,} bytes"
-        raise UnreadableImage(f"The TIFF holds {share} of its pixels; send it again.")
-    samples = page.asarray(maxworkers=1)
-    separate = samples.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
-    return np.moveaxis(samples, 0, -1) if separate else samples
-
-
-def _colours(page: tifffile.TiffPage) -> int:
-    count = page.samplesperpixel
-    colours = 3 if count == 3 or page.photometric == tifffile.PHOTOMETRIC.RGB else 1
-    if count not in {colours, colours + 1} or (count == 2 and page.extrasamples[:1] not in _ALPHA):
-        raise UnsupportedFormat(f"The TIFF has {count} channels; 1 (gray) or 3 (RGB), with or without alpha, are read.")
-    if page.dtype is None or page.dtype.kind not in "uif":
-        raise UnsupportedFormat(f"TIFF samples of type {page.dtype} are not read; save them as uint8 or uint16.")
-    return colours
-
-
-def _unsigned(samples: NDArray[Any], colours: int, *, has_alpha: bool) -> Image:
-    """(H, W) or (H, W, samples) of any number type -> gray or RGB, uint8 or uint16."""
-    kept = samples if samples.ndim == 2 else samples[..., 0] if colours == 1 else samples[..., :3]
-    if samples.dtype.kind != "u" or samples.dtype.itemsize > 2:
-        return _spread(kept)
-    native = samples.dtype.newbyteorder("=")
-    return _composite(samples.astype(native)) if has_alpha else kept.astype(native, copy=False)
-
-
-def _spread(samples: NDArray[Any]) -> NDArray[np.uint16]:
-    """Scale the finite minimum..maximum to 0..65535; infinities take the ends, NaN and a constant image become 0."""
-    finite = samples[np.isfinite(samples)]
-    if finite.size == 0:
-        raise UnreadableImage("Every sample of the TIFF is NaN or infinite: it holds no picture; export it again.")
-    # Beyond 1e300 the difference of two float64 could overflow.
-    low, high = np.clip([float(finite.min()), float(finite.max())], -1e300, 1e300)
-    if low == high:
-        return np.zeros(samples.shape, np.uint16)
-    share: NDArray[np.float64] = (np.clip(samples.astype(np.float64), low, high) - low) / (high - low)
-    return np.rint(np.nan_to_num(share, nan=0.0) * 65535).astype(np.uint16)
+def decode_page(data: bytes, page: tifffile.TiffPage, limits: Limits) -> Image:
+    """Decode one page of the TIFF file `data`; of `limits`, its pixels are checked. Returns and raises as `decode`."""
+    _check_pixels(page.imagewidth, page.imagelength, limits)
+    if page.is_tiled:
+        _check_pixels(page.tilewidth, page.tilelength, limits)
+    if any(o + n > len(data) for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)):
+        raise UnreadableImage("The TIFF is truncated: its pixels lie beyond the end of the file; send it again.")
+    unpacked = page.compression == tifffile.COMPRESSION.NONE
+    plain = page.photometric in _PLAIN_TIFF and page.bitspersample % 8 == 0
+    deep = page.bitspersample > 8 or page.sampleformat != tifffile.SAMPLEFORMAT.UINT
+    if not plain or not (unpacked or deep):
+        return _decode_pillow(data, "TIFF", limits, page.index)
+    tiff_pages.colours(page)
+    orientation = page.tags.valueof(_ORIENTATION, default=1)
+    # OpenCV turns a TIFF while decoding, so nothing is turned twice.
+    samples = _upright(tiff_pages.stored(page), orientation) if unpacked else _opencv_page(data, page.index)
+    _check_pixels(samples.shape[1], samples.shape[0], limits)
+    image = _composite(tiff_pages.unsigned(samples, page))
+    return _usable(np.invert(image) if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE else image)
 
 
 def grayscale(image: Image) -> NDArray[np.float32]:
@@ -323,7 +293,12 @@ def encode_mask(mask: NDArray[np.bool_]) -> bytes:
 
 def encode_probability(probability: NDArray[np.float32]) -> bytes:
     """Encode (H, W) in 0..1 as an 8-bit gray PNG, 255 = certainly foreground."""
-    return encode_png(np.rint(np.clip(probability, 0, 1) * 255).astype(np.uint8))
+    return encode_png(probability_uint8(probability))
+
+
+def probability_uint8(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(H, W) in 0..1 -> (H, W), 255 = certainly foreground."""
+    return np.rint(np.clip(probability, 0, 1) * 255).astype(np.uint8)
 
 
 def _png(image: NDArray[Any], *parameters: int) -> bytes:

@@ -1,8 +1,9 @@
 """The command line, run in this process on tiny models."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ def bioseg(
     tmp_path: Path,
     tiny_models: Path,
     free_port: int,
-) -> Bioseg:
+) -> Iterator[Bioseg]:
     """Runs a command in this process on the tiny models, without any other setting of the environment."""
     for name in os.environ:
         if name.startswith("BIOSEG_"):
@@ -56,7 +57,10 @@ def bioseg(
         captured = capsys.readouterr()
         return Outcome(int(ended.value.code or 0), captured.out, captured.err)
 
-    return run
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

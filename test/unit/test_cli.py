@@ -47,7 +47,10 @@ def test_every_command_that_reports_reports_as_json() -> None:
         ("segment {image} --out {out} --study nonsense", "no study 'nonsense'; there are: kinds, membrane"),
         ("segment {image} --out {out} --study kinds", "kinds is a classification study"),
         ("segment {image} --out {out} --version nonsense", "no version 'nonsense'; there are: tiny"),
-        ("segment {image} --out {out} --save mask,nonsense", "nonsense: allowed are mask, probability, overlay"),
+        (
+            "segment {image} --out {out} --save mask,nonsense",
+            "allowed are mask, probability, overlay, instances",
+        ),
         ("segment {image} {image} --out {out}", "several files would write section"),
         ("screen {image} --study nonsense", "no study 'nonsense'"),
         ("screen {image} --study kinds", "study kinds has no screen"),
@@ -111,14 +114,14 @@ def test_a_state_folder_that_cannot_be_written_fails_in_one_line(
     bioseg: Bioseg, section: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BIOSEG_STATE_DIR", str(section))
-    assert str(section) in bioseg("studies").failure
+    assert str(section) in bioseg("worker", "--once").failure
 
 
 def test_a_database_that_does_not_answer_fails_in_one_line(
     bioseg: Bioseg, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     monkeypatch.setenv("BIOSEG_DATABASE_URL", f"postgresql://user:hunter2@127.0.0.1:{free_port}/bioseg")
-    reason = bioseg("studies").failure
+    reason = bioseg("worker", "--once").failure
     assert "check BIOSEG_DATABASE_URL" in reason
     assert "hunter2" not in reason
 

@@ -18,6 +18,13 @@ from bioseg.datasets.kinds import KINDS
 from bioseg.testing import twins
 
 Bioseg = Callable[..., Any]
+READ_ONLY = (
+    "segment {image} --out {out}",
+    "screen {image}",
+    "classify {image} --study kinds",
+    "studies",
+    "evaluate membrane",
+)
 LIMITS = images.Limits(10**7, 10**7)
 
 
@@ -143,13 +150,20 @@ def test_instances_number_the_cells_that_the_mask_parts(bioseg: Bioseg, section:
     assert labels.max() > 1
 
 
-@pytest.mark.parametrize("command", [("segment", "--out", "OUT"), ("screen",), ("classify", "--study", "kinds")])
-def test_commands_on_files_record_nothing(
-    bioseg: Bioseg, section: Path, tmp_path: Path, command: tuple[str, ...]
+@pytest.mark.parametrize("command", READ_ONLY)
+def test_a_command_that_only_reads_needs_no_database_and_leaves_no_state(
+    bioseg: Bioseg,
+    data: Path,
+    section: Path,
+    tmp_path: Path,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
 ) -> None:
-    name, *options = (str(tmp_path / "out") if word == "OUT" else word for word in command)
-    assert 0 == bioseg(name, section, *options).code
-    assert not (tmp_path / "state").exists()
+    monkeypatch.setenv("BIOSEG_DATABASE_URL", f"postgresql://127.0.0.1:{free_port}/none")
+    monkeypatch.chdir(tmp_path)
+    assert 0 == bioseg(*command.format(image=section, out=tmp_path / "out").split()).code
+    assert {"section.png", "data", "out"} >= {file.name for file in tmp_path.iterdir()}
 
 
 def test_without_a_screens_champion_images_are_segmented_with_a_warning(
@@ -167,3 +181,64 @@ def test_without_a_screens_champion_images_are_segmented_with_a_warning(
 
     assert 0 == bioseg("segment", section, "--out", tmp_path).code
     assert "not screened, kinds has no champion" in caplog.text
+
+
+def test_with_screen_the_screens_champion_is_needed(
+    bioseg: Bioseg, section: Path, tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = shutil.copytree(tiny_models, tmp_path / "models")
+    (models / "champions.json").write_text('{"membrane": "tiny"}')
+    monkeypatch.setenv("BIOSEG_MODELS_DIR", str(models))
+
+    outcome = bioseg("segment", section, "--out", tmp_path / "out", "--screen")
+    assert (2, True) == (outcome.code, "kinds has no champion" in outcome.err)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    """Three drawn EM sections, the second much darker, as pages of one TIFF, 72 x 64 pixels."""
+    pages = np.stack([twins.membrane_section(number, 72)[0][:64] for number in (11, 12, 13)])
+    pages[1] //= 3
+    tifffile.imwrite(tmp_path / "series.tif", pages, photometric="minisblack", compression="zlib")
+    return tmp_path / "series.tif"
+
+
+def test_each_page_of_a_stack_is_segmented_as_it_would_be_alone(bioseg: Bioseg, stack: Path, tmp_path: Path) -> None:
+    pages = tifffile.imread(stack)
+    alone = [write(tmp_path / f"alone{number}.png", page) for number, page in enumerate(pages)]
+    products = ("--save", "mask,probability,overlay,instances")
+    assert 0 == bioseg("segment", stack, *alone, "--out", tmp_path / "out", *products).code
+    for what, ending in (("mask", "png"), ("probability", "png"), ("overlay", "png"), ("instances", "tif")):
+        together = tifffile.imread(tmp_path / f"out/series.{what}.tif")
+        apart = [tmp_path / f"out/alone{number}.{what}.{ending}" for number in range(3)]
+        expected = [tifffile.imread(file) if ending == "tif" else read(file) for file in apart]
+        np.testing.assert_array_equal(together, expected)
+
+
+def test_a_stack_gives_no_single_pictures(bioseg: Bioseg, stack: Path, tmp_path: Path) -> None:
+    bioseg("segment", stack, "--out", tmp_path / "out")
+    assert ["series.mask.tif"] == [file.name for file in (tmp_path / "out").iterdir()]
+
+
+def test_a_damaged_page_fails_by_its_number_and_leaves_nothing(bioseg: Bioseg, stack: Path, tmp_path: Path) -> None:
+    with tifffile.TiffFile(stack) as opened:
+        offset = opened.pages[1].dataoffsets[0]
+    data = stack.read_bytes()
+    stack.write_bytes(data[:offset] + bytes(8) + data[offset + 8 :])
+    assert bioseg("segment", stack, "--out", tmp_path / "out").failure.startswith(f"bioseg: {stack}: page 2: ")
+    assert [] == list((tmp_path / "out").iterdir())
+
+
+def test_the_page_that_the_screen_would_refuse_is_named(
+    bioseg: Bioseg, photo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages = np.stack([np.stack([twins.membrane_section(7, 256)[0]] * 3, axis=-1), read(photo)])
+    file = tmp_path / "mixed.tif"
+    tifffile.imwrite(file, pages, photometric="rgb")
+    assert 0 == bioseg("segment", file, "--out", tmp_path).code
+    (warning,) = warnings(caplog)
+    assert warning.startswith(f"{file}, page 2: the screen says ")

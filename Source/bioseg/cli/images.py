@@ -5,16 +5,16 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from bioseg import images as pictures
-from bioseg import service, studies
+from bioseg import service, stacks, studies
 from bioseg import settings as configuration
 from bioseg.errors import ImageError, InvalidInput, Refused, UnknownVersion, WrongTask
 from bioseg.inference import classifying, segmenting
@@ -42,7 +42,10 @@ ANSWER = ("verdict", "score", "kind", "reason")
 def segment(
     files: tuple[Path, ...], name: str, out: Path, version: str | None, save: str, *, tta: bool, screen: bool
 ) -> None:
-    """Segment FILES and write `<stem>.<what>.png` for each, instances as TIFF with a number for each region."""
+    """Segment FILES and write `<stem>.<what>.png` for each, or `.tif`: of TIFF stacks, page by page, and of instances.
+
+    Instances are numbered from 1: the regions that a boundary parts, or the objects of the foreground.
+    """
     wanted = save.split(",")
     if unknown := set(wanted) - set(PRODUCTS):
         raise InvalidInput(f"--save {', '.join(sorted(unknown))}: allowed are {', '.join(PRODUCTS)}")
@@ -52,15 +55,14 @@ def segment(
     predict = eightfold(arm.predict) if tta else arm.predict
     out.mkdir(parents=True, exist_ok=True)
     for file in _watched(files):
-        image = _decoded(models, file)
-        _heed_the_screen(models, study, file, image, refuse=screen)
-        probability = segmenting.foreground_probability(predict, arm.contract, image)
-        mask = probability > arm.contract.threshold
+        pages = []
+        for place, image in _images(models, file):
+            _heed_the_screen(models, study, place, image, refuse=screen)
+            probability = segmenting.foreground_probability(predict, arm.contract, image)
+            mask = probability > arm.contract.threshold
+            pages.append({what: _product(what, study, image, probability, mask) for what in wanted})
         for what in wanted:
-            if what == "instances":
-                tifffile.imwrite(out / f"{file.stem}.instances.tif", instances(mask, study.foreground_is))
-            else:
-                (out / f"{file.stem}.{what}.png").write_bytes(_picture(what, image, probability, mask))
+            _write(out, f"{file.stem}.{what}", what, [page[what] for page in pages])
 
 
 @click.command()
@@ -109,28 +111,42 @@ def classify(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
         click.echo(f"{answer['file']}: {answer['label']}")
 
 
-def _picture(what: str, image: pictures.Image, probability: NDArray[np.float32], mask: NDArray[np.bool_]) -> bytes:
+def _product(
+    what: str, study: Study, image: pictures.Image, probability: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> NDArray[Any]:
     if what == "mask":
-        return pictures.encode_mask(mask)
+        return mask.astype(np.uint8) * np.uint8(255)
     if what == "probability":
-        return pictures.encode_probability(probability)
-    return pictures.encode_png(pictures.overlay(pictures.to_uint8(image), mask))
+        return pictures.probability_uint8(probability)
+    if what == "overlay":
+        return pictures.overlay(pictures.to_uint8(image), mask)
+    return instances(mask, study.foreground_is)
 
 
-def _heed_the_screen(models: Models, study: Study, file: Path, image: pictures.Image, *, refuse: bool) -> None:
+def _write(out: Path, name: str, what: str, pages: list[NDArray[Any]]) -> None:
+    """Write a product, of a stack all pages, in the format that suits it."""
+    if what == "instances" or len(pages) > 1:
+        (out / f"{name}.tif").write_bytes(stacks.encode(pages))
+    elif what == "mask":
+        (out / f"{name}.png").write_bytes(pictures.encode_mask(pages[0] > 0))
+    else:
+        (out / f"{name}.png").write_bytes(pictures.encode_png(pages[0]))
+
+
+def _heed_the_screen(models: Models, study: Study, place: str, image: pictures.Image, *, refuse: bool) -> None:
     """Warn of, or refuse, what the screen does not accept; without a champion to look, only warn."""
     try:
         answer = service.screen(models.runtime, study, image)
     except UnknownVersion as error:
         if refuse:
             raise
-        log.warning("%s: not screened, %s", file, error)
+        log.warning("%s: not screened, %s", place, error)
         return
     if answer is None or answer.verdict == "accept":
         return
     if refuse:
-        raise Refused(f"{file}: {answer.reason}", "", {})
-    log.warning("%s: the screen says %s, %s", file, answer.verdict, answer.reason)
+        raise Refused(f"{place}: {answer.reason}", "", {})
+    log.warning("%s: the screen says %s, %s", place, answer.verdict, answer.reason)
 
 
 def _open(name: str, task: Task) -> tuple[Models, Study]:
@@ -144,12 +160,30 @@ def _check_stems(files: tuple[Path, ...]) -> None:
     """Refuse two files whose results would have one name."""
     twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
     if twice:
-        raise InvalidInput(f"several files would write {twice[0]}.*.png: rename them, or segment them apart")
+        raise InvalidInput(f"several files would write {twice[0]}.*: rename them, or segment them apart")
+
+
+def _images(models: Models, file: Path) -> Iterator[tuple[str, pictures.Image]]:
+    """The one image of a file, or each page of a stack, and what to call it."""
+    data = file.read_bytes()
+    with _named(file):
+        if not stacks.is_stack(data):
+            yield str(file), pictures.decode(data, models.limits)
+            return
+        for number, image in enumerate(stacks.pages(data, models.limits), 1):
+            yield f"{file}, page {number}", image
 
 
 def _decoded(models: Models, file: Path) -> pictures.Image:
-    try:
+    with _named(file):
         return pictures.decode(file.read_bytes(), models.limits)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Name the file in what is wrong with it."""
+    try:
+        yield
     except ImageError as error:
         raise type(error)(f"{file}: {error}") from error
 
