@@ -82,6 +82,10 @@ class TestOnRealImages:
     def test_membranes_are_found_in_sections_never_trained_on(self, reports, figure, least):
         assert reports["membrane"]["metrics"][figure]["mean"] >= least
 
+    @pytest.mark.xfail(strict=True, reason="0.952 at the shipped threshold: DECISIONS 7 and 8 have what was tried")
+    def test_cells_are_parted_as_well_at_the_shipped_threshold(self, reports):
+        assert reports["membrane"]["metrics"]["v_rand"]["mean"] >= 0.96
+
     def test_the_screen_tells_membranes_from_everything_else(self, reports):
         screen = reports["kinds"]["screens"]["membrane"]["metrics"]
 

@@ -79,7 +79,8 @@ def ship(
         for run_id, batch in groupby(sorted(records, key=_run_and_step), key=lambda record: record.mlflow_run):
             _send(sessions, client, str(run_id), list(batch), points_per_run)
     except MlflowException as error:
-        raise TrackingError(f"{client.tracking_uri}: {error.message}") from error
+        # The address may hold a password, and MLflow's own words may hold the address.
+        raise TrackingError(str(error.message).replace(client.tracking_uri, "the tracking server")) from error
     return len(records)
 
 
@@ -179,7 +180,7 @@ def _send(
         except MlflowException as error:
             if _is_gone(client, run_id):
                 _give_up_run(sessions, run_id, points_per_run)
-                raise TrackingError(f"{client.tracking_uri} lost run {run_id}; its points go to a new one") from error
+                raise TrackingError(f"the tracking server lost run {run_id}; its points go to a new one") from error
             raise
         with sessions.begin() as session:
             shipped = update(RequestRecord).where(RequestRecord.seq.in_([record.seq for record in batch]))
