@@ -12,7 +12,7 @@ from application import api, context, errors, openapi, pages, probes, traffic
 from bioseg import settings
 from bioseg.database import secrets
 from bioseg.errors import SettingsError
-from bioseg.service import Platform, open_platform
+from bioseg.platform import Platform, open_platform
 
 API_VERSION = "1"
 FORM_OVERHEAD = 64 * 1024

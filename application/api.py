@@ -13,6 +13,7 @@ from application.openapi import PNG, problems
 from bioseg import records, service
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import InvalidInput
+from bioseg.platform import describe_studies
 from bioseg.records import Picture
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
@@ -114,7 +115,7 @@ def feedback(request_id: str, given: schemas.Feedback) -> schemas.Record:
 @api.output(schemas.STUDIES)
 def studies() -> list[dict[str, object]]:
     """List the studies with their versions and aliases."""
-    return service.describe_studies(context.platform().registry)
+    return describe_studies(context.platform().registry)
 
 
 def _upload(form: schemas.ClassifyForm) -> service.Upload:

@@ -5,7 +5,7 @@ import secrets
 from flask import Flask, current_app, request, session
 from werkzeug.routing import BaseConverter
 
-from bioseg.service import Platform
+from bioseg.platform import Platform
 
 EXTENSION = "bioseg"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template
 
 from application import context
-from bioseg import service
+from bioseg.platform import describe_studies
 
 pages = Blueprint("pages", __name__)
 
@@ -32,7 +32,7 @@ def index() -> str:
     platform = context.platform()
     return render_template(
         "index.html",
-        studies=service.describe_studies(platform.registry),
+        studies=describe_studies(platform.registry),
         max_upload_mb=platform.settings.max_upload_mb,
         examples=EXAMPLES,
     )

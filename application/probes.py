@@ -7,7 +7,7 @@ from apiflask import APIBlueprint
 
 from application import context, schemas
 from application.openapi import documented
-from bioseg import service
+from bioseg.platform import ready
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def livez() -> schemas.Alive:
 @probes.doc(responses=documented(503, "application/json", "Ready"))
 def readyz() -> tuple[schemas.Ready, int]:
     """Tell whether the database and the model of each study can be used; the log has the reasons."""
-    reasons = service.ready(context.platform())
+    reasons = ready(context.platform())
     for name, reason in reasons.items():
         if reason != "ok":
             log.error("not ready: %s: %s", name, reason)

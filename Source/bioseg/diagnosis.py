@@ -10,10 +10,10 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from bioseg import service, studies
+from bioseg import studies
 from bioseg.database import engine
 from bioseg.errors import BiosegError, RuntimeUnavailable, SettingsError, TrackingError
-from bioseg.service import Platform
+from bioseg.platform import Platform, open_platform
 from bioseg.settings import Settings
 from bioseg.telemetry import tracking_server
 
@@ -42,7 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Examine everything that serving needs, without changing anything but an out-of-date database schema."""
     findings = [*_settings(settings), *_packages()]
     try:
-        platform = service.open_platform(settings)
+        platform = open_platform(settings)
     except (BiosegError, SQLAlchemyError, OSError) as error:
         remedy = "check BIOSEG_DATABASE_URL, BIOSEG_BLOBS and that BIOSEG_STATE_DIR can be written"
         return [*findings, Finding("stores", ok=False, found=str(error), remedy=remedy)]

@@ -11,7 +11,7 @@ from bioseg import images, studies
 from bioseg.database import engine, requests
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BlobNotFound, InvalidInput, UnknownRequest
-from bioseg.service import Platform
+from bioseg.platform import Platform
 
 Picture = Literal["image", "mask", "overlay", "probability"]
 

@@ -19,7 +19,17 @@ class Settings(BaseSettings):
     state_dir: Path = Field(Path("var"), description="Folder of everything that is written: database, blobs, bundles.")
     models_dir: Path = Field(Path("data/models"), description="Folder of the shipped bundles, read only.")
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the state folder.")
-    blobs: str = Field("", description="Primary blob store, `folder:PATH`; empty: `blobs` in the state folder.")
+    blobs: str = Field(
+        "", description="Primary blob store, `folder:PATH` or `s3://BUCKET/PREFIX`; empty: `blobs` in the state folder."
+    )
+    blobs_mirror: str = Field(
+        "", description="Copies of the pictures for people: `dropbox:/FOLDER` or `s3://BUCKET/PREFIX`; empty: none."
+    )
+    s3_endpoint: str = Field("", description="Address of an S3-compatible server; empty: Amazon's.")
+    dropbox_app_key: str = Field("", description="App key of the Dropbox app that the mirror writes through.")
+    dropbox_app_secret: SecretStr = Field(SecretStr(""), description="Its app secret; empty for a PKCE app.")
+    dropbox_refresh_token: SecretStr = Field(SecretStr(""), description="Refresh token that the app was granted.")
+    dropbox_endpoint: str = Field("", description="Address of a server that speaks Dropbox's API; empty: Dropbox.")
     mlflow_uri: str = Field("", description="MLflow tracking server; empty: the one that `bioseg serve` starts.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the tracking server that `serve` starts.")
     runtime: Literal["openvino", "reference"] = Field(
@@ -28,6 +38,17 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(""), description="Key that signs cookies; empty: generated once and kept in the SQLite database."
     )
+    operator_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token of the operators, who see every request; empty: shown at first start."
+    )
+    api_token: SecretStr = Field(
+        SecretStr(""),
+        description="When set, every call of the API needs this Bearer token, or a page signed in with it.",
+    )
+    rate_limit: str = Field(
+        "", description="Uploads that one address may send, such as `600/minute`; more get 429; empty: no limit."
+    )
+    retention_days: int = Field(0, ge=0, description="Days after which pictures are deleted; 0: they are kept.")
     max_upload_mb: int = Field(64, ge=1, description="Largest upload, MiB.")
     max_pixels: int = Field(17_000_000, ge=1, description="Largest image, pixels.")
     sync_seconds: float = Field(1.0, gt=0, description="How often the worker looks for tasks, seconds.")

@@ -19,7 +19,7 @@ from bioseg import studies
 from bioseg.database import tasks
 from bioseg.database.tables import Task
 from bioseg.errors import BiosegError
-from bioseg.service import Platform
+from bioseg.platform import Platform
 from bioseg.telemetry import tracking_server
 
 log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ import pytest
 
 from bioseg import bundles, evaluation, images, service, studies
 from bioseg.inference import keras_runtime, openvino_runtime, torch_runtime
+from bioseg.platform import open_platform
 from bioseg.runtime import Arm, replay
 from bioseg.settings import Settings
 
@@ -18,7 +19,7 @@ MIB = 2**20
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
     state = tmp_path_factory.mktemp("state")
-    return service.open_platform(Settings(models_dir=ROOT / "data/models", state_dir=state, threads=2))
+    return open_platform(Settings(models_dir=ROOT / "data/models", state_dir=state, threads=2))
 
 
 def size(folder):

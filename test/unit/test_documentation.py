@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from application import create_app
-from bioseg import service
 from bioseg.cli import cli
+from bioseg.platform import open_platform
 from bioseg.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def test_the_readmes_tree_lists_only_what_there_is():
 
 
 def test_the_readme_documents_every_call_of_the_api(tmp_path):
-    app = create_app(service.open_platform(Settings(state_dir=tmp_path)))
+    app = create_app(open_platform(Settings(state_dir=tmp_path)))
     rules = {rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/api/") or rule.rule.endswith("z")}
     documented = README.replace("`image.png`, `overlay.png`, `probability.png`", "").replace("{id}", "<id:request_id>")
     pictures = {f"/api/v1/requests/<id:request_id>/{what}.png" for what in ("image", "overlay", "probability")}

@@ -24,9 +24,9 @@ from bioseg.bundles import Bundle, Contract
 from bioseg.database import engine
 from bioseg.datasets.kinds import KINDS
 from bioseg.inference import Floats, Predictor
+from bioseg.platform import Platform
 from bioseg.registry.folder_registry import CHAMPIONS, FolderRegistry
 from bioseg.runtime import Runtime
-from bioseg.service import Platform
 from bioseg.settings import Settings
 from bioseg.storage import open_blobs
 from bioseg.testing import twins
@@ -104,7 +104,7 @@ def make_platform(tmp_path: Path, stand_in_models: Path) -> Callable[..., Platfo
         sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
         registry = FolderRegistry(settings.models_dir, tmp_path / "models")
         runtime = Runtime(settings, registry, load=stand_in)
-        return Platform(settings, registry, runtime, sessions, open_blobs(settings.resolved_blobs))
+        return Platform(settings, registry, runtime, sessions, open_blobs(settings.resolved_blobs), images.decode)
 
     return make
 

@@ -22,8 +22,8 @@ from application.pages import EXAMPLES
 from bioseg import images
 from bioseg.datasets import synthetic_other
 from bioseg.errors import SettingsError
+from bioseg.platform import Platform
 from bioseg.registry.folder_registry import CHAMPIONS
-from bioseg.service import Platform
 from bioseg.testing import twins
 
 STATIC = Path(application.__file__).parent / "static"

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from application import create_app
 from application.errors import PROBLEMS, kind_of
 from bioseg import errors, images
-from bioseg.service import Platform
+from bioseg.platform import Platform
 
 Post = Callable[..., TestResponse]
 NO_ID = "0" * 32

@@ -20,10 +20,11 @@ from bioseg.database.engine import reading
 from bioseg.database.tables import RequestRecord, Task
 from bioseg.errors import Busy, IdempotencyConflict, UnknownRequest, UnknownVersion, UnreadableImage
 from bioseg.inference import Floats, Predictor
+from bioseg.platform import Platform
 from bioseg.records import Feedback
 from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.runtime import Runtime
-from bioseg.service import Platform, Upload
+from bioseg.service import Upload
 from bioseg.testing.fake_blobs import MemoryBlobs
 
 ALICE, BOB = "a" * 32, "b" * 32

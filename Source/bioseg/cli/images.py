@@ -20,7 +20,7 @@ from bioseg.errors import ImageError, InvalidInput, Refused, UnknownVersion, Wro
 from bioseg.inference import classifying, segmenting
 from bioseg.inference.eightfold import eightfold
 from bioseg.inference.instances import instances
-from bioseg.service import Models
+from bioseg.platform import Models, open_models
 from bioseg.study import Study, Task
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def segment(
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def screen(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
     """Tell whether a study would accept FILES, and why."""
-    models = service.open_models(configuration.load())
+    models = open_models(configuration.load())
     study = studies.get(name)
     answers: list[dict[str, Any]] = []
     for file in _watched(files):
@@ -153,7 +153,7 @@ def _open(name: str, task: Task) -> tuple[Models, Study]:
     study = studies.get(name)
     if study.task != task:
         raise WrongTask(f"study {name} is a {study.task} study")
-    return service.open_models(configuration.load()), study
+    return open_models(configuration.load()), study
 
 
 def _check_stems(files: tuple[Path, ...]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from bioseg import service, studies
 from bioseg import settings as configuration
+from bioseg import studies
 from bioseg.cli.data import data_dir
 from bioseg.errors import InvalidInput, WrongTask
+from bioseg.platform import describe_studies, open_models
 from bioseg.study import Study
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -19,7 +20,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def list_studies(*, as_json: bool) -> None:
     """List the studies with their versions and what screens them."""
-    described = service.describe_studies(service.open_models(configuration.load()).registry)
+    described = describe_studies(open_models(configuration.load()).registry)
     if as_json:
         click.echo(json.dumps(described, indent=2))
         return
@@ -83,7 +84,7 @@ def evaluate(
     chosen = _marked(studies.get(study), foreground)
     if images and chosen.task != "segmentation":
         raise WrongTask(f"{study} is a {chosen.task} study: it is scored on its held-out split only")
-    models = service.open_models(configuration.load())
+    models = open_models(configuration.load())
     arm = models.runtime.version(study, version) if version else models.runtime.champion(study)
     if images and labels:
         report = evaluation.evaluate(chosen, arm.contract, arm.predict, folders.paired(images, labels))

@@ -29,13 +29,13 @@ def serve(host: str, port: int, workers: int) -> None:
 @click.option("--once", is_flag=True, help="Do what is due, then exit.")
 def worker(*, once: bool) -> None:
     """Do what follows the responses: ship telemetry to MLflow."""
-    from bioseg import service
     from bioseg import worker as background
+    from bioseg.platform import open_platform
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    background.run(service.open_platform(configuration.load()), once=once, stop=stop)
+    background.run(open_platform(configuration.load()), once=once, stop=stop)
 
 
 @click.command()

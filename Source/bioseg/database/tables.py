@@ -75,13 +75,15 @@ class RequestRecord(Base):
 
     `seq` grows and is never used twice. `timings_ms` holds milliseconds by stage; `latency_ms` is from arrival
     until the record is about to be written. `probabilities` holds a share of 1 by class. `*_blob` are keys of the blob
-    store. `memory_rss_mb` is in MiB, `cpu_percent` the machine's, 0 to 100.
+    store, `mirror_path` is the folder of the copies in the mirror. `memory_rss_mb` is in MiB, `cpu_percent` the
+    machine's, 0 to 100.
     """
 
     __tablename__ = "requests"
     __table_args__ = (
         Index(None, "owner", "seq"),
         Index(None, "study", "seq"),
+        Index(None, "deleted_at", "created_at"),
         {"sqlite_autoincrement": True},
     )
 
@@ -128,10 +130,24 @@ class RequestRecord(Base):
     feedback_at: Mapped[datetime | None]
     corrected_mask_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
 
+    mirror_path: Mapped[str | None]
     mlflow_run: Mapped[str | None] = mapped_column(Hex32)
     mlflow_step: Mapped[int | None] = mapped_column(BigInteger)
     shipped_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+
+
+class PendingBlob(Base):
+    """A blob that an upload is storing; the transaction that records the upload removes it.
+
+    What stays of an upload that died in between tells which blobs nobody will name.
+    """
+
+    __tablename__ = "pending_blobs"
+
+    request_id: Mapped[str] = mapped_column(Hex32, primary_key=True)
+    key: Mapped[str] = mapped_column(Hex64, primary_key=True, index=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class IdempotencyKey(Base):
@@ -177,6 +193,16 @@ class TelemetryRun(Base):
     number: Mapped[int]
     run_id: Mapped[str] = mapped_column(Hex32)
     points: Mapped[int] = mapped_column(default=0)
+
+
+class RateWindow(Base):
+    """How often something happened in a window of time that ends at `expires_at`."""
+
+    __tablename__ = "rate_windows"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    hits: Mapped[int]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Secret(Base):
