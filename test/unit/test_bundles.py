@@ -1,6 +1,7 @@
 """The bundle on disk: complete, unaltered, or refused."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ CONTRACT = Contract(
     classes=("membrane",),
 )
 SAMPLE = (np.zeros((1, 4, 4, 1), np.float32), np.full((1, 4, 4, 1), 0.25, np.float32))
+EMPTY_GRAPH = b"\x3a\x00"
 FIGURE = {"v_rand": {"mean": 0.974, "low": 0.95, "high": 0.99, "n": 5, "method": "Student t"}}
 PROVENANCE = {
     "data": [{"name": "isbi2012", "what": "EM | fly", "citation": "Arganda 2015", "licence": "research"}],
@@ -34,8 +36,11 @@ PROVENANCE = {
 
 
 def network(folder: Path) -> None:
-    (folder / "model.onnx").write_bytes(b"graph")
-    (folder / "model.keras").write_bytes(b"weights")
+    (folder / "model.onnx").write_bytes(EMPTY_GRAPH)
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", '{"module": "keras.src.models.functional", "class_name": "Functional"}')
+        archive.writestr("model.weights.h5", b"weights")
 
 
 @pytest.fixture

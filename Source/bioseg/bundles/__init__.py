@@ -21,14 +21,31 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bioseg.bundles import inspection
+from bioseg.bundles.inspection import CARD, MANIFEST, ONNX, SAMPLE, WEIGHTS
+from bioseg.bundles.json_text import parse, shown
 from bioseg.errors import BundleError
 
-MANIFEST = "bundle.json"
-SAMPLE = "sample.npz"
-CARD = "CARD.md"
-ONNX = "model.onnx"
-WEIGHTS = {"keras": "model.keras", "torch": "model.safetensors"}
+__all__ = [
+    "CARD",
+    "MANIFEST",
+    "ONNX",
+    "SAMPLE",
+    "VERSION_NAME",
+    "WEIGHTS",
+    "Bundle",
+    "Contract",
+    "Floats",
+    "Manifest",
+    "read",
+    "seal",
+    "sha256_of",
+]
+
 VERSION_NAME = re.compile(r"[a-z0-9.-]{1,64}")
+
+LARGEST_SIDE = 4096
+"""Pixels of an image that is resized to one side, and of what is added to it; also the most classes."""
 
 Floats = NDArray[np.float32]
 
@@ -71,7 +88,7 @@ class Contract(BaseModel):
         Largest absolute difference at which the replayed sample still counts as reproduced.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     study: str
     version: str = Field(pattern=rf"^{VERSION_NAME.pattern}$")
@@ -81,16 +98,16 @@ class Contract(BaseModel):
     axes: Literal["NHWC", "NCHW"]
     channels: Literal[1, 3]
     normalisation: Literal["standard", "unit"]
-    side: int | None = None
-    multiple: int = 1
-    halo: int = 0
+    side: int | None = Field(default=None, ge=1, le=LARGEST_SIDE)
+    multiple: int = Field(default=1, ge=1, le=LARGEST_SIDE)
+    halo: int = Field(default=0, ge=0, le=LARGEST_SIDE)
     precision: Literal["f32", "bf16", "int8"] = "f32"
-    classes: tuple[str, ...]
-    threshold: float = 0.5
-    temperature: float = 1.0
-    accept_at: float = 0.9
-    reject_below: float = 0.5
-    tolerance: float = 1e-4
+    classes: tuple[str, ...] = Field(min_length=1, max_length=LARGEST_SIDE)
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=1.0, gt=0)
+    accept_at: float = Field(default=0.9, ge=0, le=1)
+    reject_below: float = Field(default=0.5, ge=0, le=1)
+    tolerance: float = Field(default=1e-4, gt=0, le=1)
 
 
 class Manifest(BaseModel):
@@ -141,33 +158,43 @@ class Bundle:
         return self.path / WEIGHTS[self.contract.framework]
 
     def sample(self) -> tuple[Floats, Floats]:
-        """Input (N, H, W, C) and the output that the network must reproduce on it."""
+        """Input (N, H, W, C) and the output that the network must reproduce on it; raises BundleError."""
+        inspection.check(self.path / SAMPLE)
         with np.load(self.path / SAMPLE, allow_pickle=False) as arrays:
             return arrays["input"], arrays["output"]
 
 
 def read(path: Path) -> Bundle:
-    """Open a bundle and check every file against its hash.
+    """Open a bundle, check every file against its hash, and see that none can do harm.
 
     Raises
     ------
     BundleError
-        When the manifest is missing or malformed, or a file is missing, added or altered.
+        When the manifest is missing or malformed, a file is missing, added or altered, or `inspection` refuses one.
     """
-    try:
-        manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
-    except FileNotFoundError as error:
-        raise BundleError(f"{path} is no bundle: it lacks {MANIFEST}") from error
-    except ValidationError as error:
-        raise BundleError(f"{path / MANIFEST} is malformed: {error}") from error
-    present = {file.name for file in path.iterdir()} - {MANIFEST}
-    if present != set(manifest.files):
-        different = ", ".join(sorted(present ^ set(manifest.files)))
+    names = inspection.files(path) - {MANIFEST}
+    manifest = _manifest(path / MANIFEST)
+    if names != set(manifest.files):
+        different = shown(", ".join(sorted(names ^ set(manifest.files))))
         raise BundleError(f"{path} and its manifest disagree on: {different}; publish the bundle again")
+    inspection.require_known(path, names)
     for name, expected in manifest.files.items():
         if sha256_of(path / name) != expected:
             raise BundleError(f"{path / name} was altered (sha256 differs from the manifest); publish the bundle again")
+    for name in sorted(names):
+        inspection.check(path / name)
     return Bundle(path, manifest)
+
+
+def _manifest(file: Path) -> Manifest:
+    try:
+        return Manifest.model_validate(parse(file.read_bytes(), file))
+    except FileNotFoundError as error:
+        raise BundleError(f"{file.parent} is no bundle: it lacks {MANIFEST}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = shown(".".join(str(part) for part in first["loc"]))
+        raise BundleError(f"{file} is malformed: {where}: {first['msg']}; publish the bundle again") from error
 
 
 def seal(

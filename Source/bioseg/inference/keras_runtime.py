@@ -2,7 +2,8 @@
 
 from threading import Lock
 
-from bioseg.bundles import Bundle
+from bioseg.bundles import Bundle, inspection
+from bioseg.bundles.json_text import shown
 from bioseg.errors import BundleError
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.layout import from_stored, to_stored
@@ -10,26 +11,31 @@ from bioseg.models import keras_torch_backend
 
 
 def load(bundle: Bundle, threads: int) -> Predictor:
-    """Load `model.keras`, weights and architecture alone: no code of the file is run.
+    """Load `model.keras`, weights and architecture alone: no code of the file is run, and no other file is read.
 
     `threads` holds for the whole process, and the predictor may be called from any thread.
 
     Raises
     ------
     BundleError
-        When Keras cannot load the file.
+        When the file holds anything else, or Keras cannot load it.
     RuntimeUnavailable
         When Keras runs on another backend already.
     """
     contract = bundle.contract
+    inspection.check(bundle.weights)
     keras_torch_backend.use_torch()
     keras_torch_backend.use_threads(threads)
     import keras
 
+    from bioseg.bundles import hdf5_weights
+
+    hdf5_weights.check(bundle.weights)
     try:
         model = keras.saving.load_model(bundle.weights, compile=False, safe_mode=True)
-    except (OSError, TypeError, ValueError) as error:
-        raise BundleError(f"Keras cannot load {bundle.weights}: {error}; export the bundle again") from error
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = shown(error)
+        raise BundleError(f"Keras cannot load {bundle.weights}: {reason}; export the bundle again") from error
     lock = Lock()
 
     def predict(batch: Floats) -> Floats:

@@ -4,7 +4,7 @@ from threading import Lock
 
 import openvino
 
-from bioseg.bundles import Bundle
+from bioseg.bundles import Bundle, inspection
 from bioseg.errors import BundleError
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.layout import from_stored, to_stored
@@ -21,9 +21,10 @@ def load(bundle: Bundle, threads: int) -> Predictor:
     Raises
     ------
     BundleError
-        When OpenVINO cannot read or compile the graph.
+        When the graph leads out of the bundle, or OpenVINO cannot read or compile it.
     """
     contract = bundle.contract
+    inspection.check(bundle.onnx)
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": HINTS[contract.precision],

@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from bioseg.bundles import Bundle
+from bioseg.bundles import Bundle, inspection
 from bioseg.errors import BundleError
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.layout import from_stored, to_stored
@@ -22,9 +22,10 @@ def load(bundle: Bundle, threads: int) -> Predictor:
     Raises
     ------
     BundleError
-        When the architecture is unknown or the weights do not fit it.
+        When the architecture is unknown, or the file is damaged or does not fit it.
     """
     contract = bundle.contract
+    inspection.check(bundle.weights)
     torch.set_num_threads(threads)
     model = _network(bundle)
 

@@ -50,8 +50,9 @@ class FolderRegistry:
         return bundle
 
     def add(self, folder: Path) -> Bundle:
-        """Copy a sealed bundle in; raises BundleError."""
-        contract = bundles.read(folder).contract
+        """Copy the files of a sealed bundle in; raises BundleError, and then nothing stays behind."""
+        bundle = bundles.read(folder)
+        contract = bundle.contract
         if not (_is_name(contract.study) and _is_name(contract.version)):
             raise BundleError(f"{contract.study!r} {contract.version!r} cannot be a folder; export under another name")
         if contract.version in self._folders(contract.study):
@@ -59,7 +60,12 @@ class FolderRegistry:
         target = self._trained / contract.study / contract.version
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="_new-", dir=target.parent) as temporary:
-            shutil.copytree(folder, Path(temporary) / target.name).rename(target)
+            staged = Path(temporary) / target.name
+            staged.mkdir()
+            for name in (MANIFEST, *bundle.manifest.files):
+                shutil.copyfile(folder / name, staged / name, follow_symlinks=False)
+            bundles.read(staged)
+            staged.rename(target)
         return self.open(contract.study, contract.version)
 
     def _folders(self, study: str) -> dict[str, Path]:
