@@ -1,6 +1,7 @@
 """What one process holds: settings, registry, networks, database and stores, wired once."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -9,15 +10,20 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from bioseg import images, studies
 from bioseg.database import engine
+from bioseg.decoding.confined import Confined
 from bioseg.errors import BiosegError
+from bioseg.locks import Locks
+from bioseg.queueing import Queue
 from bioseg.registry import Registry
 from bioseg.registry.folder_registry import FolderRegistry
-from bioseg.runtime import Runtime
+from bioseg.runtime import Loader, Runtime
 from bioseg.settings import Settings
 from bioseg.storage import Blobs, open_blobs
 
+DECODERS = 2
+"""Files that one process decodes at once."""
 Decoder = Callable[[bytes, images.Limits], images.Image]
-"""Makes an image of the bytes that somebody sent; returns and raises as `images.decode` does."""
+"""Makes an image of the bytes that somebody sent; returns and raises as `formats.decode` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +42,38 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Platform(Models):
-    """Everything a request needs, wired once per process."""
+    """Everything a request needs, wired once per process; `pool` does what waits for a disk or for other C code."""
 
     sessions: sessionmaker[Session]
     blobs: Blobs
     decode: Decoder
+    locks: Locks
+    queue: Queue
+    pool: ThreadPoolExecutor
 
 
-def open_models(settings: Settings) -> Models:
-    """Open the registry; nothing is written, and models load on first use."""
+def open_models(settings: Settings, load: Loader | None = None) -> Models:
+    """Open the registry; nothing is written, and models load on first use, by `load` or as the settings say."""
     registry = FolderRegistry(settings.models_dir, settings.state_dir / "models")
-    return Models(settings, registry, Runtime(settings, registry))
+    return Models(settings, registry, Runtime(settings, registry, load))
 
 
-def open_platform(settings: Settings) -> Platform:
-    """Migrate the database and open the stores; models load on first use."""
+def open_platform(settings: Settings, load: Loader | None = None) -> Platform:
+    """Migrate the database and open the stores; models as in `open_models`."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     engine.migrate(settings.resolved_database_url)
-    sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
-    models = open_models(settings)
+    models = open_models(settings, load)
+    locks = Locks(settings.state_dir.resolve() / "locks")
     return Platform(
-        settings, models.registry, models.runtime, sessions, open_blobs(settings.resolved_blobs), images.decode
+        settings=settings,
+        registry=models.registry,
+        runtime=models.runtime,
+        sessions=sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False),
+        blobs=open_blobs(settings.resolved_blobs),
+        decode=Confined(DECODERS),
+        locks=locks,
+        queue=Queue(locks, settings.queue),
+        pool=ThreadPoolExecutor(thread_name_prefix="pool"),
     )
 
 

@@ -31,8 +31,8 @@ class Command:
     environment: dict[str, str]
 
 
-def web(settings: Settings, host: str, port: int, workers: int) -> Command:
-    """Gunicorn with the web application; the CPUs are shared out among its workers.
+def web(host: str, port: int, workers: int) -> Command:
+    """Gunicorn with the web application.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def web(settings: Settings, host: str, port: int, workers: int) -> Command:
         *("--config", str(Path(application.origin).with_name("gunicorn.conf.py"))),
         *("--bind", f"{host}:{port}", "--workers", str(workers)),
     ]
-    return Command("web", arguments, child_environment(BIOSEG_THREADS=str(settings.inference_threads(workers))))
+    return Command("web", arguments, child_environment())
 
 
 def worker() -> Command:
@@ -85,7 +85,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
     -------
     The exit code of the web server, 0 after SIGTERM or SIGINT.
     """
-    main = web(settings, host, port, workers)
+    main = web(host, port, workers)
     companions = [command for command in (worker(), tracking(settings)) if command is not None]
     stopping = _stop_on_signals()
     running = {command.name: (command, _start(command)) for command in (main, *companions)}

@@ -1,14 +1,11 @@
 """What becomes of a request afterwards: it is found, listed, judged, deleted, and its pictures are shown."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy.orm import Session
-
-from bioseg import images, studies
-from bioseg.database import engine, requests
+from bioseg import images, storing, studies
+from bioseg.database import engine, pending, requests
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BlobNotFound, InvalidInput, UnknownRequest
 from bioseg.platform import Platform
@@ -82,34 +79,25 @@ def give_feedback(platform: Platform, request_id: str, owner: str | None, feedba
         "comment": feedback.comment,
         "feedback_at": datetime.now(UTC),
     }
-    with platform.sessions.begin() as session:
-        requests.one_at_a_time(session)
-        record = session.get_one(RequestRecord, record.seq)
+    pictures = {} if mask is None else {"corrected_mask_blob": mask}
+    with storing.stored(platform, request_id, pictures) as keys, platform.sessions.begin() as session:
+        record = session.get_one(RequestRecord, record.seq, with_for_update=True)
         if record.deleted_at is not None:
             raise _unknown(request_id)
-        for column, value in given.items():
+        storing.settle(session, request_id, keys.values())
+        former = record.corrected_mask_blob if keys else None
+        for column, value in (given | keys).items():
             if value is not None:
                 setattr(record, column, value)
-        if mask is not None:
-            _replace_corrected_mask(platform, session, record, mask)
+        if former is not None:
+            pending.announce(session, request_id, [former], datetime.now(UTC))
+    if former is not None:
+        storing.discard(platform, request_id)
     return record
 
 
-def _replace_corrected_mask(platform: Platform, session: Session, record: RequestRecord, mask: bytes) -> None:
-    former = record.corrected_mask_blob
-    record.corrected_mask_blob = platform.blobs.put(mask)
-    if former is not None:
-        _remove(platform, requests.unnamed(session, {former}))
-
-
-def _remove(platform: Platform, keys: Iterable[str]) -> None:
-    """Remove blobs before the transaction ends: nobody can begin to name one of them meanwhile."""
-    for key in keys:
-        platform.blobs.delete(key)
-
-
 def _corrected_mask(platform: Platform, record: RequestRecord, data: bytes) -> bytes:
-    mask = images.grayscale(images.decode(data, platform.limits)) > 0.5
+    mask = images.grayscale(platform.decode(data, platform.limits)) > 0.5
     if mask.shape != (record.height, record.width):
         raise InvalidInput(
             f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels and the image {record.width}x{record.height}: "
@@ -121,9 +109,10 @@ def _corrected_mask(platform: Platform, record: RequestRecord, data: bytes) -> b
 def delete(platform: Platform, request_id: str, owner: str | None) -> None:
     """Remove the pictures of a request and keep its numbers; pictures that other requests share stay."""
     record = find(platform, request_id, owner)
+    now = datetime.now(UTC)
     with platform.sessions.begin() as session:
-        requests.one_at_a_time(session)
-        _remove(platform, requests.forget(session, record.seq, datetime.now(UTC)))
+        pending.announce(session, request_id, requests.forget(session, record.seq, now), now)
+    storing.discard(platform, request_id)
 
 
 def picture(platform: Platform, record: RequestRecord, what: Picture) -> bytes:
@@ -145,4 +134,4 @@ def picture(platform: Platform, record: RequestRecord, what: Picture) -> bytes:
 
 def _pixels(platform: Platform, record: RequestRecord, what: Picture) -> images.Image:
     data = picture(platform, record, what)
-    return images.decode(data, images.Limits(len(data), (record.width or 0) * (record.height or 0)))
+    return images.decode_png(data)

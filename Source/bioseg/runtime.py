@@ -1,15 +1,14 @@
-"""The networks that serve: loaded on first use, proved on their own sample, one inference at a time."""
+"""The networks that serve: loaded on first use, proved on their own sample."""
 
 import importlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 
 import numpy as np
 
 from bioseg.bundles import Bundle, Contract
-from bioseg.errors import BundleError, Busy, RuntimeUnavailable, UnknownVersion
+from bioseg.errors import BundleError, RuntimeUnavailable, UnknownVersion
 from bioseg.inference import Predictor
 from bioseg.registry import Registry
 from bioseg.settings import Settings
@@ -36,7 +35,7 @@ class Runtime:
     Parameters
     ----------
     settings
-        `runtime`, `threads` and `queue` are used.
+        `runtime` and `threads` are used.
     registry
         Where bundles come from; it is asked at every call, so a new champion serves from the next request on.
     load
@@ -49,9 +48,6 @@ class Runtime:
         self._threads = settings.inference_threads()
         self._arms: dict[str, Arm] = {}
         self._loading = Lock()
-        self._queue = settings.queue
-        self._places = BoundedSemaphore(settings.queue + 1)
-        self._turn = Lock()
 
     def champion(self, study: str) -> Arm:
         """Arm of the study's champion; loaded, and replayed on its sample, when it is not yet.
@@ -80,28 +76,6 @@ class Runtime:
         arm = Arm(bundle, self._load(bundle, self._threads))
         replay(arm)
         return arm
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one of the few places for requests of this process, from before its image is decoded to its end.
-
-        Raises
-        ------
-        Busy
-            When all are taken.
-        """
-        if not self._places.acquire(blocking=False):
-            raise Busy(f"one request runs and {self._queue} wait, which is all that may; try again in a few seconds")
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for and hold the right to run networks: one request of the process at a time."""
-        with self._turn:
-            yield
 
 
 def loader(runtime: str) -> Loader:

@@ -3,17 +3,18 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from bioseg import errors, images, studies
-from bioseg.database import engine, requests, tasks
+from bioseg import errors, images, storing, studies
+from bioseg.database import engine, exclusive, requests, tasks
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BiosegError, Busy, IdempotencyConflict, ImageError, InvalidInput, Refused, WrongTask
 from bioseg.inference import classifying, segmenting
@@ -24,6 +25,8 @@ from bioseg.runtime import Arm, Runtime
 from bioseg.study import Study, Task
 from bioseg.telemetry.resources import Meter
 
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.02
 OUR_FAULT = "something failed on this side; the operator finds the reason in the log"
 
 
@@ -93,6 +96,14 @@ class _Cost:
         record.timings_ms = {name: round(value, 3) for name, value in stages.items()}
 
 
+class _Key(NamedTuple):
+    """An idempotency key, whose it is, and the sha256 of all that decides the answer."""
+
+    owner: str
+    key: str
+    body: str
+
+
 def segment(platform: Platform, upload: Upload) -> RequestRecord:
     """Screen an image and draw its mask.
 
@@ -124,9 +135,31 @@ def classify(platform: Platform, upload: Upload) -> RequestRecord:
 def _serve(platform: Platform, upload: Upload, task: Task) -> RequestRecord:
     study = _study(upload, task)
     key = _key(upload)
+    if key is None:
+        return _answer(_first(platform, upload, study, None))
     known = _known(platform, key)
-    if known is not None:
-        return _answer(known)
+    if known is None:
+        with _alone(platform, key):
+            known = _known(platform, key) or _first(platform, upload, study, key)
+    return _answer(known)
+
+
+@contextmanager
+def _alone(platform: Platform, key: _Key) -> Iterator[None]:
+    """Wait until no other request with this key is being served: its answer is this one's."""
+    name = f"key {key.owner} {key.key}"
+    patience = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < patience:
+        with exclusive.attempt(platform.sessions, platform.locks, name) as alone:
+            if alone:
+                yield
+                return
+        time.sleep(POLL_SECONDS)
+    raise Busy(f"another request with the idempotency key {key.key!r} is still being served; send it again")
+
+
+def _first(platform: Platform, upload: Upload, study: Study, key: _Key | None) -> RequestRecord:
+    """Serve a request that was not served before; gives the stored record, also of one that the screen refused."""
     record = RequestRecord(
         id=secrets.token_hex(16),
         created_at=datetime.now(UTC),
@@ -136,10 +169,11 @@ def _serve(platform: Platform, upload: Upload, task: Task) -> RequestRecord:
         label=upload.label,
         status="done",
         overridden=False,
+        probabilities={},
     )
     cost = _Cost(_Stopwatch(upload.received), Meter())
     try:
-        with platform.runtime.place():
+        with platform.queue.place():
             pictures = _process(platform, upload, study, record, cost)
             _store(platform, record, pictures, cost, key)
     except (Busy, IdempotencyConflict, SQLAlchemyError):
@@ -147,7 +181,7 @@ def _serve(platform: Platform, upload: Upload, task: Task) -> RequestRecord:
     except Exception as error:  # whatever it is, what the request cost has to be on record
         _store_failure(platform, record, error, cost, key)
         raise
-    return _answer(record)
+    return record
 
 
 def _study(upload: Upload, task: Task) -> Study:
@@ -158,14 +192,6 @@ def _study(upload: Upload, task: Task) -> Study:
     if upload.label is not None and upload.label not in study.classes:
         raise InvalidInput(f"label {upload.label!r} is none of: {', '.join(study.classes)}")
     return study
-
-
-class _Key(NamedTuple):
-    """An idempotency key, whose it is, and the sha256 of all that decides the answer."""
-
-    owner: str
-    key: str
-    body: str
 
 
 def _key(upload: Upload) -> _Key | None:
@@ -209,10 +235,10 @@ def _process(platform: Platform, upload: Upload, study: Study, record: RequestRe
     """Fill the record in; gives the pictures as PNG, by the column that is to hold their key."""
     watch = cost.watch
     with watch.stage("decode"):
-        image = images.decode(upload.data, platform.limits)
+        image = platform.decode(upload.data, platform.limits)
     record.height, record.width = image.shape[:2]
     probability = None
-    with platform.runtime.turn(), cost.meter.inference():
+    with platform.queue.turn(), cost.meter.inference():
         with watch.stage("screen"):
             answer = screen(platform.runtime, study, image)
         if answer is not None:
@@ -225,14 +251,15 @@ def _process(platform: Platform, upload: Upload, study: Study, record: RequestRe
                     probability = segmenting.foreground_probability(arm.predict, arm.contract, image)
                 else:
                     _classify(arm, image, record)
+    encoders: dict[str, Callable[[], bytes]] = {"image_blob": partial(images.encode_png, image)}
+    if probability is not None:
+        mask = probability > arm.contract.threshold
+        record.foreground_fraction = float(mask.mean())
+        encoders["mask_blob"] = partial(images.encode_mask, mask)
+        encoders["probability_blob"] = partial(images.encode_probability, probability)
     with watch.stage("encode"):
-        pictures = {"image_blob": images.encode_png(image)}
-        if probability is not None:
-            mask = probability > arm.contract.threshold
-            record.foreground_fraction = float(mask.mean())
-            pictures["mask_blob"] = images.encode_mask(mask)
-            pictures["probability_blob"] = images.encode_probability(probability)
-    return pictures
+        pictures = platform.pool.map(lambda encode: encode(), encoders.values())
+        return dict(zip(encoders, pictures, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,42 +305,22 @@ def _store(
     platform: Platform, record: RequestRecord, pictures: Mapping[str, bytes], cost: _Cost, key: _Key | None
 ) -> None:
     """Keep the pictures, then the record and what must follow it in one transaction."""
-    with _kept(platform, record, pictures, cost.watch):
+    with ExitStack() as stack:
+        with cost.watch.stage("store"):
+            keys = stack.enter_context(storing.stored(platform, record.id, pictures))
+        for column, blob in keys.items():
+            setattr(record, column, blob)
         cost.note(record)
         with platform.sessions.begin() as session:
-            requests.one_at_a_time(session)
-            for column, data in pictures.items():
-                # Equal bytes are stored once: another request that named them may have been deleted in between.
-                if not platform.blobs.exists(getattr(record, column)):
-                    platform.blobs.put(data)
+            storing.settle(session, record.id, keys.values())
             _add(session, record, key)
-
-
-@contextmanager
-def _kept(
-    platform: Platform, record: RequestRecord, pictures: Mapping[str, bytes], watch: _Stopwatch
-) -> Iterator[None]:
-    """Put pictures into the store and their keys into the record; after a failure, take both back."""
-    try:
-        with watch.stage("store"):
-            for column, data in pictures.items():
-                setattr(record, column, platform.blobs.put(data))
-        yield
-    except Exception:
-        keys = {getattr(record, column) for column in pictures} - {None}
-        for column in pictures:
-            setattr(record, column, None)
-        with platform.sessions.begin() as session:
-            requests.one_at_a_time(session)
-            for blob in requests.unnamed(session, keys):
-                platform.blobs.delete(blob)
-        raise
 
 
 def _store_failure(platform: Platform, record: RequestRecord, error: Exception, cost: _Cost, key: _Key | None) -> None:
     """Keep the record of a request that failed, without pictures; only what is wrong with the upload stays so."""
     theirs = isinstance(error, ImageError)
     record.status, record.error = "failed", type(error).__name__
+    record.image_blob = record.mask_blob = record.probability_blob = None
     record.detail = str(error) if theirs else OUR_FAULT
     cost.note(record)
     with platform.sessions.begin() as session:

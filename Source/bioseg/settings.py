@@ -52,10 +52,8 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(64, ge=1, description="Largest upload, MiB.")
     max_pixels: int = Field(17_000_000, ge=1, description="Largest image, pixels.")
     sync_seconds: float = Field(1.0, gt=0, description="How often the worker looks for tasks, seconds.")
-    threads: int = Field(
-        0, ge=0, description="Inference threads of one process; 0: the CPUs it may use, divided among web workers."
-    )
-    queue: int = Field(4, ge=0, description="Requests of one web worker that may wait while one runs; more get 503.")
+    threads: int = Field(0, ge=0, description="Inference threads; 0: one for each CPU that Bioseg may use.")
+    queue: int = Field(1, ge=0, description="Requests that may wait while one runs; more get 503 and ask again.")
 
     @property
     def resolved_database_url(self) -> str:
@@ -72,9 +70,9 @@ class Settings(BaseSettings):
         """The MLflow server to ship to, with the default filled in."""
         return self.mlflow_uri or f"http://127.0.0.1:{self.mlflow_port}"
 
-    def inference_threads(self, processes: int = 1) -> int:
-        """Threads of each of so many processes that run networks at once, at least one."""
-        return self.threads or max(1, usable_cpus() // processes)
+    def inference_threads(self) -> int:
+        """Threads of the one request of the machine that runs networks."""
+        return self.threads or usable_cpus()
 
 
 def usable_cpus() -> int:

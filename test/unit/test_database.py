@@ -1,4 +1,4 @@
-"""The database: tables, migration, queries, secrets; on SQLite and on PostgreSQL."""
+"""The database: tables, migration, queries; on SQLite and on PostgreSQL."""
 
 import multiprocessing
 import threading
@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InternalError, StatementError
 from sqlalchemy.orm import Session, sessionmaker
 
-from bioseg.database import requests, secrets
+from bioseg.database import pending, requests
 from bioseg.database.engine import connect, migrate, reading
 from bioseg.database.tables import Base, RequestRecord
 from bioseg.errors import Busy, IdempotencyConflict, SettingsError
@@ -218,20 +218,36 @@ def test_a_page_keeps_what_is_asked_for(
     assert numbers == [int(each.id, 16) for each in found]
 
 
-def test_forgetting_gives_only_blobs_that_nobody_shares(sessions: sessionmaker[Session]) -> None:
-    first, _ = stored(
-        sessions,
-        record(1, image_blob="1" * 64, mask_blob="2" * 64, probability_blob="3" * 64, corrected_mask_blob="2" * 64),
-        record(2, image_blob="1" * 64, corrected_mask_blob="3" * 64),
-    )
+def test_forgetting_gives_the_blobs_that_the_record_named(sessions: sessionmaker[Session]) -> None:
+    (seq,) = stored(sessions, record(1, image_blob="1" * 64, mask_blob="2" * 64, corrected_mask_blob="2" * 64))
     with sessions.begin() as session:
-        assert requests.forget(session, first, NOON) == ["2" * 64]
+        assert requests.forget(session, seq, NOON) == ["1" * 64, "2" * 64]
 
 
-def test_the_last_one_forgotten_gives_the_shared_blob(sessions: sessionmaker[Session]) -> None:
+def test_a_blob_is_named_as_long_as_one_record_names_it(sessions: sessionmaker[Session]) -> None:
     seqs = stored(sessions, *(record(number, image_blob="1" * 64) for number in range(2)))
+    unnamed = []
+    for seq in seqs:
+        with sessions.begin() as session:
+            unnamed.append(requests.unnamed(session, requests.forget(session, seq, NOON)))
+    assert unnamed == [[], ["1" * 64]]
+
+
+def test_a_blob_that_an_upload_is_storing_is_named(sessions: sessionmaker[Session]) -> None:
     with sessions.begin() as session:
-        assert [requests.forget(session, seq, NOON) for seq in seqs] == [[], ["1" * 64]]
+        pending.announce(session, "7" * 32, ["1" * 64], NOON)
+    with sessions.begin() as session:
+        assert requests.unnamed(session, ["1" * 64, "2" * 64]) == ["2" * 64]
+
+
+def test_only_what_was_announced_can_be_settled(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        pending.announce(session, "7" * 32, ["1" * 64, "1" * 64, "2" * 64], NOON)
+        pending.announce(session, "8" * 32, ["3" * 64], NOON)
+    with sessions.begin() as session:
+        settled = pending.settle(session, "7" * 32, ["1" * 64, "3" * 64])
+        rest = pending.settle_all(session, "7" * 32)
+    assert (settled, rest) == ({"1" * 64}, {"2" * 64})
 
 
 def test_forgetting_keeps_the_numbers(sessions: sessionmaker[Session]) -> None:
@@ -327,18 +343,3 @@ def test_the_second_of_two_simultaneous_requests_stores_nothing(
         remember(sessions, 2, body=body)
     with reading(sessions) as session:
         assert [each.seq for each in requests.page(session, ALICE)[0]] == [1]
-
-
-def test_a_secret_is_the_same_for_all_who_ask_at_once(sessions: sessionmaker[Session]) -> None:
-    def ask(_: int) -> str:
-        with sessions.begin() as session:
-            return secrets.get_or_create(session, "cookies")
-
-    with ThreadPoolExecutor(4) as pool:
-        assert len(set(pool.map(ask, range(8)))) == 1
-
-
-def test_a_secret_has_256_random_bits(sessions: sessionmaker[Session]) -> None:
-    with sessions.begin() as session:
-        first, second = (bytes.fromhex(secrets.get_or_create(session, name)) for name in ("cookies", "tokens"))
-    assert (len(first), first != second) == (32, True)

@@ -11,7 +11,7 @@ import pytest
 
 from bioseg.bundles import Bundle, Contract
 from bioseg.bundles.sealing import assemble
-from bioseg.errors import BundleError, Busy, RuntimeUnavailable, UnknownVersion
+from bioseg.errors import BundleError, RuntimeUnavailable, UnknownVersion
 from bioseg.inference import Floats, Predictor
 from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.runtime import Runtime
@@ -137,68 +137,6 @@ class TestReplay:
         for _ in range(2):
             with pytest.raises(BundleError):
                 serving.champion("membrane")
-
-
-class Crowd:
-    """Threads that hold or await a turn until they are let go."""
-
-    def __init__(self, serving: Runtime) -> None:
-        self.serving = serving
-        self.inside: list[int] = []
-        self.most = 0
-        self.busy = threading.Semaphore(0)
-        self.entered = threading.Semaphore(0)
-        self.leave = threading.Semaphore(0)
-
-    def join(self) -> threading.Thread:
-        thread = threading.Thread(target=self._visit, daemon=True)
-        thread.start()
-        return thread
-
-    def _visit(self) -> None:
-        try:
-            with self.serving.place(), self.serving.turn():
-                self.inside.append(1)
-                self.most = max(self.most, len(self.inside))
-                self.entered.release()
-                self.leave.acquire(timeout=20)
-                self.inside.pop()
-        except Busy:
-            self.busy.release()
-
-
-class TestPlaceAndTurn:
-    def test_one_runs_and_the_queue_waits_and_the_next_is_turned_away(self, models):
-        crowd = Crowd(runtime(models, queue=2))
-        threads = [crowd.join() for _ in range(4)]
-        assert crowd.busy.acquire(timeout=10)
-        assert not crowd.busy.acquire(timeout=0.05)
-        for _ in threads:
-            crowd.leave.release()
-        for thread in threads:
-            thread.join(10)
-        assert crowd.most == 1
-
-    def test_everyone_in_the_queue_gets_a_turn(self, models):
-        crowd = Crowd(runtime(models, queue=3))
-        threads = [crowd.join() for _ in range(4)]
-        turns = []
-        for _ in threads:
-            turns.append(crowd.entered.acquire(timeout=10))
-            crowd.leave.release()
-        assert turns == [True] * 4
-
-    def test_without_a_queue_the_second_is_turned_away(self, models):
-        serving = runtime(models, queue=0)
-        with serving.place(), pytest.raises(Busy, match="one request runs and 0 wait"), serving.place():
-            pass
-
-    def test_a_failure_gives_place_and_turn_back(self, models):
-        serving = runtime(models, queue=0)
-        with pytest.raises(ZeroDivisionError), serving.place(), serving.turn():
-            raise ZeroDivisionError
-        with serving.place(), serving.turn():
-            assert True
 
 
 class TestTechnologies:

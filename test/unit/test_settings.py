@@ -20,7 +20,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_everything_has_a_default() -> None:
     loaded = settings.load()
-    expected = (None, Path("var"), Path("data/models"), "openvino", 64, 4)
+    expected = (None, Path("var"), Path("data/models"), "openvino", 64, 1)
     assert expected == (
         loaded.data_dir,
         loaded.state_dir,
@@ -44,7 +44,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIOSEG_QUEUE", "")
     monkeypatch.setenv("BIOSEG_DATA_DIR", "")
-    assert (4, None) == (settings.load().queue, settings.load().data_dir)
+    assert (1, None) == (settings.load().queue, settings.load().data_dir)
 
 
 @pytest.mark.parametrize(
