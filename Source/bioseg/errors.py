@@ -78,6 +78,22 @@ class BlobNotFound(BiosegError):
     """The blob store holds no bytes under this key."""
 
 
+class StoreUnavailable(BiosegError):
+    """A blob store or a mirror does not answer, or refuses.
+
+    Parameters
+    ----------
+    message
+        What happened and what to do; without secrets.
+    retry_after
+        Seconds for which it asked to be left alone, if it did.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Refused(BiosegError):
     """The screen stopped an image; the request record is kept.
 

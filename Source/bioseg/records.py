@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from sqlalchemy.orm import Session
+
 from bioseg import images, storing, studies
-from bioseg.database import engine, pending, requests
+from bioseg.database import engine, pending, requests, tasks
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BlobNotFound, InvalidInput, UnknownRequest
 from bioseg.platform import Platform
@@ -91,9 +93,16 @@ def give_feedback(platform: Platform, request_id: str, owner: str | None, feedba
                 setattr(record, column, value)
         if former is not None:
             pending.announce(session, request_id, [former], datetime.now(UTC))
+        _mirror(platform, session, record)
     if former is not None:
         storing.discard(platform, request_id)
     return record
+
+
+def _mirror(platform: Platform, session: Session, record: RequestRecord) -> None:
+    """Let the mirror follow a change of a record; copies of a mirror that was switched off go when it is back."""
+    if platform.settings.blobs_mirror or record.mirror_path:
+        tasks.add(session, "mirror", record.seq)
 
 
 def _corrected_mask(platform: Platform, record: RequestRecord, data: bytes) -> bytes:
@@ -112,6 +121,7 @@ def delete(platform: Platform, request_id: str, owner: str | None) -> None:
     now = datetime.now(UTC)
     with platform.sessions.begin() as session:
         pending.announce(session, request_id, requests.forget(session, record.seq, now), now)
+        _mirror(platform, session, record)
     storing.discard(platform, request_id)
 
 

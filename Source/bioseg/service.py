@@ -314,6 +314,8 @@ def _store(
         with platform.sessions.begin() as session:
             storing.settle(session, record.id, keys.values())
             _add(session, record, key)
+            if platform.settings.blobs_mirror:
+                tasks.add(session, "mirror", record.seq)
 
 
 def _store_failure(platform: Platform, record: RequestRecord, error: Exception, cost: _Cost, key: _Key | None) -> None:

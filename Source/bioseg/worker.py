@@ -8,92 +8,161 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from bioseg import studies
+from bioseg import housekeeping, mirroring, studies
 from bioseg.database import tasks
 from bioseg.database.tables import Task
-from bioseg.errors import BiosegError
+from bioseg.errors import BiosegError, StoreUnavailable
 from bioseg.platform import Platform
+from bioseg.storage import Blobs, Mirror, open_mirror
 from bioseg.telemetry import tracking_server
 
 log = logging.getLogger(__name__)
 
-_LEASE = timedelta(minutes=2)
+_UPLOAD_LEASE = timedelta(minutes=10)
 _NICENESS = 10
+_TIDY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
     """Does the tasks of one kind, `batch` of them at a time; when it raises, they are tried again later.
 
-    It must bear to get a task twice: the worker may die before it marks the task as done.
+    It must bear to get a task twice: the worker may die before it marks the task as done, or take longer than `lease`.
     """
 
+    kind: str
     do: Callable[[Sequence[Task]], None]
     batch: int
+    lease: timedelta = timedelta(minutes=2)
 
 
 def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
     """Do tasks at low priority until `stop` is set, or with `once` until none is due; a begun batch is completed.
 
+    Each kind has a thread of its own: none waits for what another one waits for. `stop` is set in the end.
+
     Raises
     ------
+    SettingsError
+        When the mirror cannot be opened.
     sqlalchemy.exc.DBAPIError
         With `once`, when the database does not answer; without, it is asked again.
     """
     os.nice(_NICENESS)
-    sessions = platform.sessions
-    handlers = {"telemetry": telemetry(sessions, platform.settings.tracking_uri)}
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    handlers = _handlers(platform)
     if once:
-        drain(sessions, handlers, name, stop)
+        housekeeping.tidy(platform, datetime.now(UTC))
+        _side_by_side([partial(drain, platform.sessions, [handler], name, stop) for handler in handlers], stop)
         return
+    look = partial(attend, platform.sessions, handlers, name, stop, platform.settings.sync_seconds)
+    _side_by_side([look, partial(_keep_tidy, platform, stop)], stop)
+
+
+def _keep_tidy(platform: Platform, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
-            drain(sessions, handlers, name, stop)
-        except DBAPIError as error:
-            log.warning("the database does not answer: %s", error.orig)
-        stop.wait(platform.settings.sync_seconds)
+            housekeeping.tidy(platform, datetime.now(UTC))
+        except (BiosegError, DBAPIError, OSError) as error:
+            log.warning("housekeeping waits: %s", error.orig if isinstance(error, DBAPIError) else error)
+        stop.wait(_TIDY_SECONDS)
 
 
-def drain(sessions: sessionmaker[Session], handlers: Mapping[str, Handler], worker: str, stop: threading.Event) -> None:
-    """Do all tasks that are due; a kind that fails waits for the next call."""
-    for kind, handler in handlers.items():
-        while not stop.is_set() and _do_batch(sessions, kind, handler, worker):
-            pass
+def _handlers(platform: Platform) -> list[Handler]:
+    handlers = [telemetry(platform.sessions, platform.settings.tracking_uri)]
+    mirror = open_mirror(platform.settings)
+    if mirror is not None:
+        handlers.append(mirrored(platform.sessions, platform.blobs, mirror))
+    return handlers
 
 
-def _do_batch(sessions: sessionmaker[Session], kind: str, handler: Handler, worker: str) -> bool:
-    """Do one batch; tells whether it went well and there may be more."""
+def attend(
+    sessions: sessionmaker[Session], handlers: Sequence[Handler], worker: str, stop: threading.Event, seconds: float
+) -> None:
+    """Look for tasks every so many seconds, of each kind in a thread of its own, until `stop` is set.
+
+    A kind whose other side asked to be left alone is looked for as late as that.
+    """
+
+    def attend_one(handler: Handler) -> None:
+        while not stop.is_set():
+            pause = seconds
+            try:
+                pause = max(seconds, drain(sessions, [handler], worker, stop))
+            except DBAPIError as error:
+                log.warning("the database does not answer: %s", error.orig)
+            stop.wait(pause)
+
+    _side_by_side([partial(attend_one, handler) for handler in handlers], stop)
+
+
+def _side_by_side(jobs: Sequence[Callable[[], object]], stop: threading.Event) -> None:
+    """Do each job in a thread of its own; when one fails, stop all and raise what it raised."""
+    with ThreadPoolExecutor(len(jobs), "tasks") as pool:
+        begun = [pool.submit(job) for job in jobs]
+        wait(begun, return_when=FIRST_EXCEPTION)
+        stop.set()
+    for each in begun:
+        each.result()
+
+
+def drain(sessions: sessionmaker[Session], handlers: Sequence[Handler], worker: str, stop: threading.Event) -> float:
+    """Do all tasks that are due; a kind that fails waits for the next call.
+
+    Returns
+    -------
+    Seconds for which the other side of a handler asked to be left alone, 0 when none did.
+    """
+    pause = 0.0
+    for handler in handlers:
+        try:
+            while not stop.is_set() and _do_batch(sessions, handler, worker):
+                pass
+        except StoreUnavailable as error:
+            pause = max(pause, error.retry_after or 0.0)
+    return pause
+
+
+def _do_batch(sessions: sessionmaker[Session], handler: Handler, worker: str) -> bool:
+    """Do one batch; tells whether it went well and there may be more. A store's plea for a pause is raised again."""
     with sessions.begin() as session:
-        claimed = tasks.claim(session, [kind], handler.batch, _LEASE, worker, datetime.now(UTC))
+        claimed = tasks.claim(session, [handler.kind], handler.batch, handler.lease, worker, datetime.now(UTC))
     if not claimed:
         return False
     try:
         handler.do(claimed)
+    except StoreUnavailable as error:
+        log.warning("%s: %d tasks wait: %s", handler.kind, len(claimed), error)
+        _put_back(sessions, claimed, str(error), error.retry_after)
+        raise
     except BiosegError as error:
-        log.warning("%s: %d tasks wait: %s", kind, len(claimed), error)
+        log.warning("%s: %d tasks wait: %s", handler.kind, len(claimed), error)
         _put_back(sessions, claimed, str(error))
         return False
     except Exception as error:  # whatever it is, the other kinds and the next look must not suffer
-        log.exception("%s: %d tasks wait", kind, len(claimed))
+        log.exception("%s: %d tasks wait", handler.kind, len(claimed))
         _put_back(sessions, claimed, f"{type(error).__name__}: {error}")
         return False
     with sessions.begin() as session:
         tasks.finish(session, claimed, datetime.now(UTC))
-    log.info("%s: %d tasks done", kind, len(claimed))
+    log.info("%s: %d tasks done", handler.kind, len(claimed))
     return len(claimed) == handler.batch
 
 
-def _put_back(sessions: sessionmaker[Session], claimed: Sequence[Task], reason: str) -> None:
+def _put_back(
+    sessions: sessionmaker[Session], claimed: Sequence[Task], reason: str, retry_after: float | None = None
+) -> None:
     with sessions.begin() as session:
-        tasks.fail(session, claimed, reason, datetime.now(UTC))
+        tasks.fail(session, claimed, reason, datetime.now(UTC), retry_after)
 
 
 def telemetry(sessions: sessionmaker[Session], tracking_uri: str) -> Handler:
@@ -108,4 +177,15 @@ def telemetry(sessions: sessionmaker[Session], tracking_uri: str) -> Handler:
         seqs = [task.request_seq for task in batch if task.request_seq is not None]
         mlflow_shipper.ship(sessions, client, seqs, screens)
 
-    return Handler(do, mlflow_shipper.BATCH)
+    return Handler("telemetry", do, mlflow_shipper.BATCH)
+
+
+def mirrored(sessions: sessionmaker[Session], blobs: Blobs, mirror: Mirror) -> Handler:
+    """Make the handler that keeps copies of requests in a mirror; one request at a time, so that each fails alone."""
+
+    def do(batch: Sequence[Task]) -> None:
+        for task in batch:
+            if task.request_seq is not None:
+                mirroring.agree(sessions, blobs, mirror, task.request_seq)
+
+    return Handler("mirror", do, batch=1, lease=_UPLOAD_LEASE)

@@ -125,6 +125,13 @@ def test_a_failed_task_waits_longer_each_time(sessions: sessionmaker[Session], n
     assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
 
 
+def test_a_failed_task_waits_as_long_as_the_other_side_asked(sessions: sessionmaker[Session], now: datetime) -> None:
+    with sessions.begin() as session:
+        tasks.fail(session, tasks.claim(session, ["telemetry"], 1, LEASE, "first", now), "too many calls", now, 90.5)
+    with reading(sessions) as session:
+        assert timedelta(seconds=90.5) == session.get_one(Task, 1).not_before - now
+
+
 def test_a_failed_task_is_tried_again_when_its_wait_is_over(sessions: sessionmaker[Session], now: datetime) -> None:
     fail(sessions, claim(sessions, now), now)
     moments = [now + timedelta(seconds=1.9), now + timedelta(seconds=2)]

@@ -20,7 +20,7 @@ from bioseg import worker
 from bioseg.database import tasks
 from bioseg.database.engine import connect, migrate, reading
 from bioseg.database.tables import RequestRecord, Task
-from bioseg.errors import TrackingError
+from bioseg.errors import StoreUnavailable, TrackingError
 from bioseg.worker import Handler
 
 
@@ -67,7 +67,7 @@ def recorder() -> Recorder:
 
 
 def drain(sessions: sessionmaker[Session], recorder: Recorder, stop: threading.Event | None = None) -> None:
-    worker.drain(sessions, {"telemetry": Handler(recorder, batch=2)}, "worker", stop or threading.Event())
+    worker.drain(sessions, [Handler("telemetry", recorder, batch=2)], "worker", stop or threading.Event())
 
 
 def test_all_that_is_due_is_done_in_batches(sessions: sessionmaker[Session], recorder: Recorder) -> None:
@@ -114,19 +114,19 @@ def test_a_begun_batch_is_completed_and_no_other_begun_after_the_signal(
         recorder(batch)
         stop.set()
 
-    worker.drain(sessions, {"telemetry": Handler(signalled, batch=2)}, "worker", stop)
+    worker.drain(sessions, [Handler("telemetry", signalled, batch=2)], "worker", stop)
     assert (recorder.batches, [task.id for task in unfinished(sessions)]) == ([[1, 2]], [3, 4, 5])
 
 
 def test_another_kind_is_done_while_one_fails(sessions: sessionmaker[Session], recorder: Recorder) -> None:
     add_tasks(sessions, 1)
     with sessions.begin() as session:
-        mirror = tasks.add(session, "mirror")
+        tasks.add(session, "mirror")
     down = Recorder()
     down.down = True
-    handlers = {"telemetry": Handler(down, batch=2), "mirror": Handler(recorder, batch=2)}
+    handlers = [Handler("telemetry", down, batch=2), Handler("mirror", recorder, batch=2)]
     worker.drain(sessions, handlers, "worker", threading.Event())
-    assert recorder.batches == [[mirror.id]]
+    assert recorder.batches == [[2]]
 
 
 def test_a_crash_gives_the_tasks_back_with_its_reason(
@@ -138,7 +138,7 @@ def test_a_crash_gives_the_tasks_back_with_its_reason(
     def crash(_: Sequence[Task]) -> None:
         raise ZeroDivisionError("why not")
 
-    worker.drain(sessions, {"telemetry": Handler(crash, batch=2)}, "worker", threading.Event())
+    worker.drain(sessions, [Handler("telemetry", crash, batch=2)], "worker", threading.Event())
     (task,) = unfinished(sessions)
     assert (task.error, task.claimed_until, task.not_before > datetime.now(UTC)) == (
         "ZeroDivisionError: why not",
@@ -160,9 +160,54 @@ def test_another_kind_is_done_while_one_crashes(sessions: sessionmaker[Session])
     def note(batch: Sequence[Task]) -> None:
         done.extend(task.kind for task in batch)
 
-    handlers = {"telemetry": Handler(crash, batch=2), "mirror": Handler(note, batch=2)}
+    handlers = [Handler("telemetry", crash, batch=2), Handler("mirror", note, batch=2)]
     worker.drain(sessions, handlers, "worker", threading.Event())
     assert done == ["mirror"]
+
+
+def test_another_kind_is_done_while_one_waits_for_an_answer(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        for kind in ("mirror", "telemetry"):
+            tasks.add(session, kind)
+    stop, answered, done = threading.Event(), threading.Event(), threading.Event()
+    handlers = [
+        Handler("mirror", lambda _: answered.wait(60) and None, 1),
+        Handler("telemetry", lambda _: done.set(), 1),
+    ]
+    thread = threading.Thread(target=worker.attend, args=(sessions, handlers, "worker", stop, 0.01))
+    thread.start()
+    try:
+        assert (True, False) == (done.wait(30), answered.is_set())
+    finally:
+        stop.set()
+        answered.set()
+        thread.join()
+
+
+def test_a_thread_that_breaks_ends_the_others_and_is_told(sessions: sessionmaker[Session]) -> None:
+    add_tasks(sessions, 1)
+
+    def breaks(_: Sequence[Task]) -> None:
+        raise SystemExit
+
+    handlers = [Handler("mirror", lambda _: None, 1), Handler("telemetry", breaks, 1)]
+    with pytest.raises(SystemExit):
+        worker.attend(sessions, handlers, "worker", threading.Event(), 0.01)
+
+
+def test_a_kind_is_left_alone_as_long_as_its_other_side_asks(sessions: sessionmaker[Session]) -> None:
+    add_tasks(sessions, 3)
+    calls: list[int] = []
+
+    def limited(batch: Sequence[Task]) -> None:
+        calls.append(batch[0].id)
+        raise StoreUnavailable("too many calls", retry_after=300)
+
+    handler = Handler("telemetry", limited, 1)
+    before = datetime.now(UTC)
+    assert 300 == worker.drain(sessions, [handler], "worker", threading.Event())
+    first, *_ = unfinished(sessions)
+    assert ([1], True) == (calls, first.not_before >= before + timedelta(seconds=300))
 
 
 def start(tmp_path: Path, url: str, tracking_uri: str, *arguments: str) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import signal
 import sys
 import threading
@@ -9,6 +10,9 @@ import threading
 import click
 
 from bioseg import settings as configuration
+from bioseg.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -17,18 +21,40 @@ from bioseg import settings as configuration
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Web worker processes.")
 def serve(host: str, port: int, workers: int) -> None:
     """Run the web application, its worker, and an MLflow server when none is named."""
-    from bioseg import processes
+    from bioseg import credentials, processes
+    from bioseg.storage import open_mirror
 
     settings = configuration.load()
+    credentials.check(settings)
+    open_mirror(settings)  # what is wrong with it is said here, not by a worker that ends again and again
+    _appoint_operator(settings)
     tracking = "" if settings.mlflow_uri else f", MLflow on {settings.tracking_uri}"
     click.echo(f"Bioseg on http://{host}:{port}{tracking}", err=True)
     sys.exit(processes.serve(settings, host, port, workers))
 
 
+def _appoint_operator(settings: Settings) -> None:
+    """See that there are operators: make their token at the first start, and show it to who started this, once."""
+    from sqlalchemy.orm import sessionmaker
+
+    from bioseg import credentials
+    from bioseg.database import engine
+
+    engine.migrate(settings.resolved_database_url)
+    database = engine.connect(settings.resolved_database_url)
+    sessions = sessionmaker(database)
+    token = credentials.appoint_operator(settings, sessions) if sys.stderr.isatty() else None
+    if token is not None:
+        click.echo(f"Operator token, shown only now: {token}\nOnly its hash is kept: store it safely.", err=True)
+    elif credentials.operator_digest(settings, sessions) is None:
+        log.warning("nobody is an operator until BIOSEG_OPERATOR_TOKEN is set")
+    database.dispose()
+
+
 @click.command()
 @click.option("--once", is_flag=True, help="Do what is due, then exit.")
 def worker(*, once: bool) -> None:
-    """Do what follows the responses: ship telemetry to MLflow."""
+    """Do what follows the responses: ship telemetry to MLflow, copy pictures to the mirror, delete what is too old."""
     from bioseg import worker as background
     from bioseg.platform import open_platform
 

@@ -47,7 +47,7 @@ def connect(url: str) -> Engine:
         path = Path(parsed.database)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)  # it holds secrets; SQLite gives its -wal and -shm files the same mode
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_MS / 1000})
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_MS / 1000}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -80,6 +80,12 @@ def page(
     return records[:limit], records[limit - 1].seq if more else None
 
 
+def ids_before(session: Session, moment: datetime, limit: int) -> list[str]:
+    """Ids of the oldest requests that were made before a moment and are not deleted."""
+    old = select(RequestRecord.id).where(RequestRecord.deleted_at.is_(None), RequestRecord.created_at < moment)
+    return list(session.scalars(old.order_by(RequestRecord.created_at).limit(limit)))
+
+
 def forget(session: Session, seq: int, now: datetime) -> list[str]:
     """Cut a record off from its pictures, its comment, its idempotency keys and its owner's lists; the numbers stay.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from bioseg.database.tables import Task
@@ -11,12 +11,10 @@ from bioseg.database.tables import Task
 LONGEST_WAIT = timedelta(minutes=1)
 
 
-def add(session: Session, kind: str, request_seq: int | None = None) -> Task:
+def add(session: Session, kind: str, request_seq: int | None = None) -> None:
     """Add a task in the transaction of the record that it follows."""
     now = datetime.now(UTC)
-    task = Task(kind=kind, request_seq=request_seq, created_at=now, not_before=now)
-    session.add(task)
-    return task
+    session.execute(insert(Task), {"kind": kind, "request_seq": request_seq, "created_at": now, "not_before": now})
 
 
 def claim(
@@ -62,15 +60,28 @@ def finish(session: Session, done: Iterable[Task], now: datetime) -> None:
     )
 
 
-def fail(session: Session, failed: Iterable[Task], reason: str, now: datetime) -> None:
+def fail(
+    session: Session, failed: Iterable[Task], reason: str, now: datetime, retry_after: float | None = None
+) -> None:
     """Give tasks back with the reason, to be tried again after 2, 4, 8 ... seconds, a minute at most.
 
     A task whose lease ran out and that another worker has taken since is left to that one.
+
+    Parameters
+    ----------
+    retry_after
+        Seconds that the other side asked to be left alone; the tasks wait as long at least.
     """
+    asked = timedelta(seconds=retry_after or 0)
     for task in failed:
-        wait = min(LONGEST_WAIT, timedelta(seconds=2 ** min(task.attempts, 10)))
+        wait = max(asked, min(LONGEST_WAIT, timedelta(seconds=2 ** min(task.attempts, 10))))
         session.execute(
             update(Task)
             .where(Task.id == task.id, Task.claimed_by == task.claimed_by, Task.done_at.is_(None))
             .values(not_before=now + wait, claimed_by=None, claimed_until=None, error=reason)
         )
+
+
+def forget_done(session: Session, before: datetime) -> None:
+    """Forget the tasks that were done before a moment."""
+    session.execute(delete(Task).where(Task.done_at < before))

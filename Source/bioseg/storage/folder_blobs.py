@@ -1,14 +1,12 @@
-"""Blobs in a folder, `ab/cd/abcd...`, written so that a power cut leaves either all of them or nothing."""
+"""Blobs in a folder, `ab/abcd...`, written so that a power cut leaves either all of them or nothing."""
 
 import hashlib
 import os
-import re
 import tempfile
 from pathlib import Path
 
-from bioseg.errors import BlobNotFound, InvalidInput
-
-_KEY = re.compile(r"[0-9a-f]{64}")
+from bioseg.errors import BlobNotFound
+from bioseg.storage import checked_key
 
 
 class FolderBlobs:
@@ -21,9 +19,12 @@ class FolderBlobs:
         """Store bytes durably and return their key; storing them again changes nothing."""
         key = hashlib.sha256(data).hexdigest()
         path = self._path(key)
-        if not _has_size(path, len(data)):
+        if _holds(path, data):
+            _synchronise(path)  # whoever wrote it may still be about to
+        else:
             _make_folder(path.parent)
             _write(path, data)
+        _synchronise(path.parent)
         return key
 
     def get(self, key: str) -> bytes:
@@ -38,23 +39,23 @@ class FolderBlobs:
         return data
 
     def delete(self, key: str) -> None:
-        """Remove the bytes; missing ones are fine."""
-        self._path(key).unlink(missing_ok=True)
+        """Remove the bytes, and what a process left that died while it wrote them; missing ones are fine."""
+        path = self._path(key)
+        path.unlink(missing_ok=True)
+        for part in path.parent.glob(f".{key}.*.part"):
+            part.unlink(missing_ok=True)
 
     def exists(self, key: str) -> bool:
         """Tell whether there are bytes under this key, without reading them."""
         return self._path(key).is_file()
 
     def _path(self, key: str) -> Path:
-        """Return the place of a key; checking its form keeps `../` out."""
-        if not _KEY.fullmatch(key):
-            raise InvalidInput(f"{key!r} is no blob key; it is 64 lower-case hexadecimal digits")
-        return self._root / key[:2] / key[2:4] / key
+        return self._root / key[:2] / checked_key(key)
 
 
-def _has_size(path: Path, size: int) -> bool:
+def _holds(path: Path, data: bytes) -> bool:
     try:
-        return path.stat().st_size == size
+        return path.stat().st_size == len(data) and path.read_bytes() == data
     except FileNotFoundError:
         return False
 
@@ -70,7 +71,7 @@ def _make_folder(folder: Path) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     """Write beside the place, synchronise, then rename, which is atomic."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
         part = Path(file.name)
         try:
             file.write(data)
@@ -80,11 +81,11 @@ def _write(path: Path, data: bytes) -> None:
         except OSError:
             part.unlink(missing_ok=True)
             raise
-    _synchronise(path.parent)
 
 
-def _synchronise(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _synchronise(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
