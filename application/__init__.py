@@ -8,10 +8,8 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SecureCookieSessionInterface
 
-from application import api, context, errors, openapi, pages, probes, traffic
-from bioseg import settings
-from bioseg.database import secrets
-from bioseg.errors import SettingsError
+from application import access, api, context, csrf, errors, openapi, pages, probes, rate_limits, sign_in, traffic
+from bioseg import credentials, settings
 from bioseg.platform import Platform, open_platform
 
 API_VERSION = "1"
@@ -27,12 +25,14 @@ def create_app(platform: Platform | None = None) -> Flask:
     SettingsError
         When a setting is unusable, or the key that signs cookies is missing and the database is not SQLite.
     """
-    platform = platform or open_platform(settings.load())
+    chosen = settings.load() if platform is None else platform.settings
+    credentials.check(chosen)
+    platform = platform or open_platform(chosen)
     app = APIFlask(__name__, title="Bioseg", version=API_VERSION, docs_path=None, json_errors=False)
     app.config.update(
-        SECRET_KEY=_secret_key(platform),
+        SECRET_KEY=credentials.cookie_key(chosen, platform.sessions),
         MAX_CONTENT_LENGTH=platform.settings.max_upload_mb * 2**20 + FORM_OVERHEAD,
-        SESSION_COOKIE_NAME="bioseg",
+        SESSION_COOKIE_NAME=openapi.COOKIE,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,
@@ -45,19 +45,13 @@ def create_app(platform: Platform | None = None) -> Flask:
     errors.register(app)
     openapi.describe(app)
     traffic.register(app)
-    for blueprint in (api.api, probes.probes, pages.pages):
+    # A foreign page is refused before anything is looked up or counted, a stranger before an upload counts.
+    csrf.register(app)
+    access.register(app, platform)
+    rate_limits.register(app, platform)
+    for blueprint in (api.api, probes.probes, pages.pages, sign_in.sign_in):
         app.register_blueprint(blueprint)
     return app
-
-
-def _secret_key(platform: Platform) -> str:
-    given = platform.settings.secret_key.get_secret_value()
-    if given:
-        return given
-    if not platform.settings.resolved_database_url.startswith("sqlite"):
-        raise SettingsError("BIOSEG_SECRET_KEY is empty: a database other than SQLite keeps no secrets; set it")
-    with platform.sessions.begin() as session:
-        return secrets.get_or_create(session, "cookie")
 
 
 class _SecureOverHttps(SecureCookieSessionInterface):

@@ -12,13 +12,33 @@ from application import context, schemas, traffic
 from application.openapi import PNG, problems
 from bioseg import records, service
 from bioseg.database.tables import RequestRecord
-from bioseg.errors import InvalidInput
+from bioseg.errors import Busy, InvalidInput
 from bioseg.platform import describe_studies
 from bioseg.records import Picture
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 
+UPLOADS = ("api.segment", "api.classify")
+CHUNK = 64 * 1024
+
 api = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="API")
+
+
+@api.before_request
+def turn_away() -> None:
+    """Answer an upload that finds every place taken before its body is taken apart: under load that is most of them."""
+    if request.endpoint in UPLOADS:
+        try:
+            context.platform().queue.check()
+        except Busy:
+            _drain()
+            raise
+
+
+def _drain() -> None:
+    """Read the body away: a connection that is closed over unread bytes takes the answer with it."""
+    while request.stream.read(CHUNK):
+        pass
 
 
 @api.post("/segment")
@@ -34,6 +54,7 @@ def segment(form: schemas.SegmentForm) -> schemas.Segmentation | Response:
     The header `Idempotency-Key` makes a repeated call with the same cookie give the first answer, for 24 hours.
     """
     record = service.segment(context.platform(), _upload(form))
+    traffic.note(record.id, record.timings_ms)
     if request.accept_mimetypes.best_match(["application/json", PNG]) != PNG:
         return schemas.Segmentation.of(record)
     response = _png(record, "mask")
@@ -50,7 +71,9 @@ def classify(form: schemas.ClassifyForm) -> schemas.Classification:
 
     The header `Idempotency-Key` makes a repeated call with the same cookie give the first answer, for 24 hours.
     """
-    return schemas.Classification.of(service.classify(context.platform(), _upload(form)))
+    record = service.classify(context.platform(), _upload(form))
+    traffic.note(record.id, record.timings_ms)
+    return schemas.Classification.of(record)
 
 
 @api.get("/requests")
@@ -58,8 +81,8 @@ def classify(form: schemas.ClassifyForm) -> schemas.Classification:
 @api.output(schemas.RecordPage)
 @api.doc(responses=problems(400))
 def history(query: schemas.HistoryQuery) -> schemas.RecordPage:
-    """List your requests, newest first."""
-    found, cursor = records.history(context.platform(), context.owner(), **query.model_dump())
+    """List your requests, newest first; an operator's list is everybody's."""
+    found, cursor = records.history(context.platform(), context.caller().sees, **query.model_dump())
     return schemas.RecordPage(requests=[schemas.Record.of(record) for record in found], next_cursor=cursor)
 
 
@@ -76,7 +99,7 @@ def request_record(request_id: str) -> schemas.Record:
 @api.doc(responses=problems(404))
 def delete(request_id: str) -> tuple[str, int]:
     """Delete one of your requests: its pictures go, its numbers stay."""
-    records.delete(context.platform(), request_id, context.owner())
+    records.delete(context.platform(), request_id, context.caller().sees)
     return "", HTTPStatus.NO_CONTENT
 
 
@@ -108,7 +131,8 @@ def feedback(request_id: str, given: schemas.Feedback) -> schemas.Record:
     judgement = records.Feedback(**given.model_dump(), mask=None if file is None else file.read())
     if judgement == records.Feedback():
         raise InvalidInput("the feedback is empty: send one of label, mask_ok, comment, mask")
-    return schemas.Record.of(records.give_feedback(context.platform(), request_id, context.owner(), judgement))
+    sees = context.caller().sees
+    return schemas.Record.of(records.give_feedback(context.platform(), request_id, sees, judgement))
 
 
 @api.get("/studies")
@@ -122,7 +146,7 @@ def _upload(form: schemas.ClassifyForm) -> service.Upload:
     return service.Upload(
         data=_only_file("image").read(),
         study=form.study,
-        owner=context.owner(),
+        owner=context.caller().owner,
         received=traffic.received(),
         label=form.label,
         override=form.override,
@@ -145,7 +169,7 @@ def _idempotency_key() -> str | None:
 
 
 def _find(request_id: str) -> RequestRecord:
-    return records.find(context.platform(), request_id, context.owner())
+    return records.find(context.platform(), request_id, context.caller().sees)
 
 
 def _png(record: RequestRecord, what: Picture) -> Response:

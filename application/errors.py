@@ -11,6 +11,7 @@ from apiflask import HTTPError
 from flask import Flask, Response, request, url_for
 from werkzeug.exceptions import HTTPException
 
+from application import traffic
 from bioseg.errors import (
     BiosegError,
     BlobNotFound,
@@ -23,6 +24,7 @@ from bioseg.errors import (
     Refused,
     RuntimeUnavailable,
     StackNotAllowed,
+    StoreUnavailable,
     UnknownRequest,
     UnknownStudy,
     UnknownVersion,
@@ -34,7 +36,7 @@ from bioseg.errors import (
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 5
+RETRY_SECONDS = 1
 
 PROBLEMS: dict[type[BiosegError], tuple[HTTPStatus, str]] = {
     UnreadableImage: (HTTPStatus.BAD_REQUEST, "The image cannot be read"),
@@ -53,11 +55,15 @@ PROBLEMS: dict[type[BiosegError], tuple[HTTPStatus, str]] = {
     BundleError: (HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot be used"),
     RuntimeUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot be used"),
     UnknownVersion: (HTTPStatus.SERVICE_UNAVAILABLE, "The study has no model"),
+    StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The image store does not answer"),
     BiosegError: (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here"),
 }
 
-OURS = (BundleError, RuntimeUnavailable, UnknownVersion)
+OURS = (BundleError, RuntimeUnavailable, StoreUnavailable, UnknownVersion)
 """Failures of the installation: their message is for the log, not for the caller."""
+
+PASSING = (Busy, StoreUnavailable)
+"""What is worth another attempt soon."""
 
 APOLOGY = "The fault is on this side; the operator finds the reason in the log."
 
@@ -95,15 +101,16 @@ def kind_of(error: type[BiosegError]) -> str:
 def _expected(error: BiosegError) -> Response:
     known = next(base for base in type(error).__mro__ if base in PROBLEMS)
     status, title = PROBLEMS[known]
+    headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, PASSING) else None
     if isinstance(error, OURS) or known is BiosegError:
         log.error("%s answers %s", request.path, status.value, exc_info=error)
-        return problem(status, title, APOLOGY, kind=kind_of(known))
+        return problem(status, title, APOLOGY, kind=kind_of(known), headers=headers)
     members: dict[str, Any] = {}
     if error.request_id is not None:
+        traffic.note(error.request_id, {})
         members = {"instance": url_for("api.request_record", request_id=error.request_id), "id": error.request_id}
     if isinstance(error, Refused):
         members["screen"] = error.screen
-    headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, Busy) else None
     return problem(status, title, str(error), kind=kind_of(known), headers=headers, **members)
 
 
@@ -122,5 +129,7 @@ def _http(error: HTTPException) -> Response:
     if status < HTTPStatus.BAD_REQUEST:
         return Response(error.get_body(), status.value, dict(error.get_headers()))
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        headers["Connection"] = "close"  # the body is still on its way, and nobody will read it
     detail = APOLOGY if status == HTTPStatus.INTERNAL_SERVER_ERROR else error.description or status.description
     return problem(status, status.phrase, detail, headers=headers)

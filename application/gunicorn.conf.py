@@ -1,24 +1,50 @@
 # ruff: noqa: N999
 """How gunicorn runs the application; `bioseg serve` adds the address and the number of workers.
 
-Threads wait for slow uploads and slow readers while one inference runs. Probes answer as long as one of the threads
-is free: as many slow bodies at once as a worker has threads occupy it.
+Threads wait for clients, for the disk and for their turn; few of them work at a time, so there may be many.
 """
 
-worker_class = "gthread"
-threads = 8
+from gunicorn.http.message import Request
+from gunicorn.workers.gthread import ThreadWorker
+
+KEPT_BODY = 2**20
+
+worker_class = "application.gunicorn_worker.ImpatientWorker"
+threads = 64
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
 limit_request_line = 4094
 limit_request_fields = 64
+control_socket_disable = True
 # The application writes one line per request itself.
 accesslog = None
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+    "formatters": {"json": {"()": "application.json_lines.JsonLines"}},
+    "filters": {
+        "slow": {"()": "application.gunicorn_worker.WithoutTracebacksOfSlowClients"},
+        "discreet": {"()": "application.discreet_logs.Discreet"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "json",
+            "filters": ["slow", "discreet"],
+            "stream": "ext://sys.stderr",
+        }
+    },
     "root": {"level": "INFO", "handlers": ["stderr"]},
-    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
+        "alembic": {"level": "WARNING"},
+    },
 }
+
+
+def pre_request(worker: ThreadWorker, req: Request) -> None:  # noqa: ARG001 - the signature is gunicorn's
+    """Close the connection after a large body: one that was refused unread would have to be read away to keep it."""
+    for name, value in req.headers:
+        if name == "CONTENT-LENGTH" and int(value) > KEPT_BODY:
+            req.force_close()

@@ -7,11 +7,16 @@ from typing import Any, TypeAlias, cast
 
 from apiflask import APIFlask
 
-from application import schemas
+from application import access, csrf, schemas
 from application.errors import MEDIA_TYPE
 
 PNG = "image/png"
+COOKIE = "bioseg"
 COMPONENTS = "#/components/schemas/"
+SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "description": "The API token, or the token of the operators."},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Signed cookie that the page gives."},
+}
 Responses: TypeAlias = dict[int | str, dict[str, str | dict[str, dict[str, Any]]]]
 IDEMPOTENCY = {
     "in": "header",
@@ -20,6 +25,7 @@ IDEMPOTENCY = {
     "description": (
         "A repeated call with the same key and body gives the first answer, for 24 hours. A key belongs to the owner "
         "of the cookie: send the cookie that the first call came with or was given, else the call counts as a new one. "
+        "With a Bearer token it belongs to the token. "
         "A failure on this side is never the kept answer."
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 128},
@@ -74,7 +80,18 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
                 if parameter["in"] == "path":
                     parameter["required"] = True
                     parameter["schema"] = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+            if path.startswith(access.GUARDED):
+                _describe_access(method, operation)
+    spec["components"]["securitySchemes"] = SCHEMES
     return spec
+
+
+def _describe_access(method: str, operation: dict[str, Any]) -> None:
+    """Add who may call, and how others are answered."""
+    anybody: list[dict[str, list[str]]] = [] if access.needs_token() else [{}]
+    operation["security"] = [{"token": []}, {"cookie": []}, *anybody]
+    refusals = (401, 403, 429) if method.upper() in csrf.CHANGING else (401, 429)
+    operation["responses"] |= {str(status): answer for status, answer in problems(*refusals).items()}
 
 
 def _without_copies(spec: dict[str, Any]) -> dict[str, Any]:

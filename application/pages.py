@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, render_template
 
-from application import context
+from application import access, context
 from bioseg.platform import describe_studies
 
 pages = Blueprint("pages", __name__)
@@ -28,13 +28,15 @@ EXAMPLES = (
 @pages.get("/")
 def index() -> str:
     """Serve the page; the cookie that tells one visitor from another comes with it."""
-    context.owner()
+    context.visitor()
     platform = context.platform()
     return render_template(
         "index.html",
         studies=describe_studies(platform.registry),
         max_upload_mb=platform.settings.max_upload_mb,
         examples=EXAMPLES,
+        needs_sign_in=access.needs_token(),
+        signed_in=access.is_signed_in(),
     )
 
 

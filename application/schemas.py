@@ -65,6 +65,12 @@ class Feedback(_Given):
     comment: Annotated[Text | None, Open] = Field(None, description="Anything worth knowing.")
 
 
+class SignIn(_Given):
+    """What a browser signs in with."""
+
+    token: str = Field(min_length=1, max_length=512, description="The API token of the installation.")
+
+
 class HistoryQuery(BaseModel):
     """Which of your requests are listed."""
 

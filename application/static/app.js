@@ -4,6 +4,7 @@ import { call, Problem, upload } from "./calls.js";
 import { element, find, findAll, say, size } from "./dom.js";
 import * as past from "./history.js";
 import { show } from "./result.js";
+import * as signIn from "./sign-in.js";
 
 const MAX_BYTES = Number(document.body.dataset.maxUploadMb) * 2 ** 20;
 
@@ -89,6 +90,7 @@ function reportStored(record) {
 
 function report(problem, insist = null) {
   if (!(problem instanceof Problem)) throw problem;
+  if (problem.body.status === 401) return;
   const { title, detail, screen } = problem.body;
   const place = find("#problem");
   place.replaceChildren(element("h2", { textContent: title }), element("p", { textContent: screen ? `This image ${screen.reason}.` : detail }));
@@ -164,7 +166,13 @@ async function openLinked() {
   if (/^[0-9a-f]{32}$/.test(id)) await call(`requests/${id}`).then(open, report);
 }
 
+async function begin() {
+  await past.refresh();
+  await openLinked();
+}
+
 offerLabels();
 wire();
+signIn.start(begin);
 await past.start(open);
 await openLinked();

@@ -2,6 +2,7 @@
 
 const API = "/api/v1";
 const TRIES = 4;
+export const SIGNED_OUT = "signed-out";
 
 export class Problem extends Error {
   constructor(body, retryAfter) {
@@ -20,8 +21,14 @@ export async function call(path, options = {}) {
   }
   if (response.status === 204) return null;
   const body = await response.json().catch(() => ({ title: response.statusText, detail: "The answer is unreadable." }));
-  if (!response.ok) throw new Problem(body, Number(response.headers.get("Retry-After")));
+  if (!response.ok) throw refused(response.status, body, response.headers.get("Retry-After"));
   return body;
+}
+
+// Whatever the call, a visitor who is not signed in is asked to.
+function refused(status, body, retryAfter) {
+  if (status === 401) document.dispatchEvent(new Event(SIGNED_OUT));
+  return new Problem(body, Number(retryAfter));
 }
 
 // Uploads a file; `note` hears ("upload", percent), then ("work"), and ("busy") before each new try.
@@ -53,7 +60,7 @@ function send(path, form, key, note) {
     request.onload = () => {
       if (request.status < 300 && request.response) return resolve(request.response);
       const body = request.response ?? { title: `Error ${request.status}`, detail: "The answer is unreadable." };
-      reject(new Problem(body, Number(request.getResponseHeader("Retry-After"))));
+      reject(refused(request.status, body, request.getResponseHeader("Retry-After")));
     };
     request.onerror = () => {
       const detail = "The connection broke during the upload. Check it, and the size of the file, and try again.";

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -15,20 +17,17 @@ import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy.orm import sessionmaker
 from werkzeug.test import TestResponse
 
 from application import create_app
 from bioseg import bundles, images, processes
 from bioseg.bundles import Bundle, Contract
-from bioseg.database import engine
 from bioseg.datasets.kinds import KINDS
+from bioseg.decoding.confined import Confined
 from bioseg.inference import Floats, Predictor
-from bioseg.platform import Platform
-from bioseg.registry.folder_registry import CHAMPIONS, FolderRegistry
-from bioseg.runtime import Runtime
+from bioseg.platform import Platform, open_platform
+from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.settings import Settings
-from bioseg.storage import open_blobs
 from bioseg.testing import twins
 
 SECRET = "a key that only tests know"
@@ -93,18 +92,21 @@ def stand_in_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def confined() -> Iterator[Confined]:
+    """The decoder of all platforms: a child for each would take half a second of every test."""
+    made = Confined(2)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def make_platform(tmp_path: Path, stand_in_models: Path) -> Callable[..., Platform]:
+def make_platform(tmp_path: Path, stand_in_models: Path, confined: Confined) -> Callable[..., Platform]:
     """Build a platform on stand-in networks, with settings of the test's own."""
 
     def make(**given: object) -> Platform:
         chosen = {"state_dir": tmp_path, "models_dir": stand_in_models, "secret_key": SECRET} | given
-        settings = Settings.model_validate(chosen)
-        engine.migrate(settings.resolved_database_url)
-        sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
-        registry = FolderRegistry(settings.models_dir, tmp_path / "models")
-        runtime = Runtime(settings, registry, load=stand_in)
-        return Platform(settings, registry, runtime, sessions, open_blobs(settings.resolved_blobs), images.decode)
+        return replace(open_platform(Settings.model_validate(chosen), stand_in), decode=confined)
 
     return make
 
@@ -160,14 +162,43 @@ def upload(client: FlaskClient) -> Callable[..., TestResponse]:
     return post
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """A running server that asks for tokens, what it was told, and what it says."""
+
+    address: str
+    log: Path
+    api_token: str = "api-token-of-the-tests"
+    operator_token: str = "operator-token-of-the-tests"
+    secret_key: str = "cookie-key-of-the-tests"
+
+
 @pytest.fixture(scope="session")
 def server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real gunicorn with one worker and tiny real bundles."""
-    state = tmp_path_factory.mktemp("state")
-    settings = Settings.model_validate({"state_dir": state, "models_dir": tiny_models, "queue": 0, "threads": 1})
+    with _serving(tiny_models, tmp_path_factory.mktemp("state")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def guarded_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """The same, with an API token, an operators' token and a key of its own."""
+    state = tmp_path_factory.mktemp("guarded")
+    given = {
+        "BIOSEG_API_TOKEN": Guarded.api_token,
+        "BIOSEG_OPERATOR_TOKEN": Guarded.operator_token,
+        "BIOSEG_SECRET_KEY": Guarded.secret_key,
+    }
+    with _serving(tiny_models, state, **given) as address:
+        yield Guarded(address, state / "log")
+
+
+@contextmanager
+def _serving(models: Path, state: Path, **environment: str) -> Iterator[str]:
     port = _free_port()
-    command = processes.web(settings, "127.0.0.1", port, 1)
-    given = {"BIOSEG_STATE_DIR": str(state), "BIOSEG_MODELS_DIR": str(tiny_models), "BIOSEG_QUEUE": "0"}
+    command = processes.web("127.0.0.1", port, 1)
+    stores = {"BIOSEG_STATE_DIR": str(state), "BIOSEG_MODELS_DIR": str(models)}
+    given = stores | {"BIOSEG_QUEUE": "0", "BIOSEG_THREADS": "1"} | environment
     with (state / "log").open("wb") as log:
         process = subprocess.Popen(command.arguments, env=command.environment | given, stdout=log, stderr=log)
     try:

@@ -11,13 +11,14 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from bioseg import images
+from bioseg.decoding import formats
 
 Post = Callable[..., TestResponse]
 ANY = images.Limits(10**7, 10**7)
 
 
 def pixels(client: FlaskClient, address: str) -> images.Image:
-    return images.decode(client.get(address).data, ANY)
+    return formats.decode(client.get(address).data, ANY)
 
 
 def test_segment_answers_the_members_of_the_interface(upload: Post, section: bytes) -> None:
@@ -52,7 +53,7 @@ def test_the_mask_has_the_size_of_the_upload_and_its_fraction_of_foreground(
 
 def test_the_stored_image_is_the_upload(client: FlaskClient, upload: Post, section: bytes) -> None:
     stored = pixels(client, f"/api/v1/requests/{upload(section).json['id']}/image.png")
-    np.testing.assert_array_equal(stored, images.decode(section, ANY))
+    np.testing.assert_array_equal(stored, formats.decode(section, ANY))
 
 
 def test_the_overlay_tints_the_foreground_only(client: FlaskClient, upload: Post, section: bytes) -> None:
@@ -85,7 +86,7 @@ def test_a_rejected_image_is_kept_and_shown_to_its_owner(client: FlaskClient, up
     problem = upload(photo).json
     record = client.get(problem["instance"]).json
     assert [record["id"], record["status"], record["mask_url"]] == [problem["id"], "refused", None]
-    np.testing.assert_array_equal(pixels(client, record["image_url"]), images.decode(photo, ANY))
+    np.testing.assert_array_equal(pixels(client, record["image_url"]), formats.decode(photo, ANY))
 
 
 def test_override_goes_on_when_the_screen_asks_and_is_recorded(

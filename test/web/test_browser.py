@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,17 @@ def browser(missing_tool: Callable[[str], None]) -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, server: str) -> Iterator[Page]:
     """The open page of a new visitor; afterwards nothing foreign was asked for and nothing complained."""
+    yield from opened(browser, server, "422|503")
+
+
+@pytest.fixture
+def guarded_page(browser: Browser, guarded_server: Any) -> Iterator[Page]:
+    """The same of an installation that asks its visitors for a token: calls without it are answered 401."""
+    yield from opened(browser, guarded_server.address, "401")
+
+
+def opened(browser: Browser, server: str, refusals: str) -> Iterator[Page]:
+    """Open a page as a new visitor, and look afterwards at what it asked for and what was complained of."""
     context = browser.new_context(viewport={"width": 1180, "height": 1400})
     page, addresses, complaints = context.new_page(), [], []
     page.on("request", lambda request: addresses.append(request.url))
@@ -84,7 +96,7 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
     yield page
     context.close()
     assert [address for address in addresses if not address.startswith((server, "blob:", "data:"))] == []
-    assert [text for text in map(_text, complaints) if re.search("status of (422|503)", text) is None] == []
+    assert [text for text in map(_text, complaints) if re.search(f"status of ({refusals})", text) is None] == []
 
 
 def _text(complaint: ConsoleMessage | str) -> str:
@@ -287,3 +299,68 @@ def test_the_api_documentation_is_interactive_without_a_foreign_host(page: Page,
     page.goto(f"{server}/docs")
     expect(page.locator(".opblock-post").first).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("/api/v1/segment")).to_be_visible()
+
+
+def sign_in(page: Page, token: str) -> None:
+    """Fill in the form that asks for the token."""
+    page.get_by_label("Access token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_a_visitor_signs_in_and_out_where_a_token_is_asked_for(
+    guarded_page: Page, guarded_server: Any, section: bytes
+) -> None:
+    form, upload = guarded_page.locator("#sign-in"), guarded_page.locator("#upload")
+    expect(form).to_be_visible()
+    expect(upload).to_be_hidden()
+    assert guarded_page.evaluate(CONTRAST) == []
+    sign_in(guarded_page, "a wrong token")
+    expect(form.get_by_role("alert")).to_have_text("the token is wrong.")
+    sign_in(guarded_page, guarded_server.api_token)
+    expect(form).to_be_hidden()
+    segment(guarded_page, section)
+    await_result(guarded_page)
+    expect(guarded_page.locator("#history-list img")).to_have_js_property("naturalWidth", 256)
+    guarded_page.reload()
+    await_result(guarded_page)
+    guarded_page.get_by_role("button", name="Sign out").click()
+    expect(form).to_be_visible()
+    expect(guarded_page.locator("#history")).to_be_hidden()
+
+
+def test_whose_sign_in_ended_meanwhile_is_asked_again_and_keeps_the_image(
+    guarded_page: Page, guarded_server: Any, section: bytes
+) -> None:
+    sign_in(guarded_page, guarded_server.api_token)
+    expect(guarded_page.locator("#sign-in")).to_be_hidden()
+    drop(guarded_page, section)
+    guarded_page.context.clear_cookies()
+    guarded_page.get_by_role("button", name="Segment", exact=True).click()
+    expect(guarded_page.locator("#sign-in")).to_be_visible(timeout=PATIENCE)
+    sign_in(guarded_page, guarded_server.api_token)
+    guarded_page.get_by_role("button", name="Segment", exact=True).click()
+    await_result(guarded_page)
+
+
+def test_another_site_cannot_upload_in_the_visitors_name(page: Page, server: str) -> None:
+    stranger, elsewhere = page.context.new_page(), "http://localhost:9/"
+    form = f"<form method=post enctype=multipart/form-data action={server}/api/v1/segment><button>Win</button></form>"
+    stranger.route(elsewhere, lambda route: route.fulfill(body=form, content_type="text/html"))
+    stranger.goto(elsewhere)
+    with stranger.expect_navigation() as answer:
+        stranger.get_by_role("button").click()
+    assert answer.value.status == 403
+
+
+def test_the_api_documentation_calls_with_a_token(guarded_page: Page, guarded_server: Any) -> None:
+    guarded_page.goto(f"{guarded_server.address}/docs")
+    guarded_page.get_by_role("button", name="Authorize").first.click()
+    dialog = guarded_page.locator(".dialog-ux")
+    dialog.get_by_label("auth-bearer-value").fill(guarded_server.api_token)
+    dialog.get_by_role("button", name="Apply credentials").first.click()
+    dialog.get_by_role("button", name="Close").first.click()
+    studies = guarded_page.locator(".opblock", has_text="/api/v1/studies")
+    studies.locator(".opblock-summary-control").click()
+    studies.get_by_role("button", name="Try it out").click()
+    studies.get_by_role("button", name="Execute").click()
+    expect(studies.locator(".live-responses-table .response-col_status").last).to_contain_text("200")

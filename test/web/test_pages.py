@@ -18,9 +18,11 @@ from openapi_spec_validator import validate
 from pydantic import SecretStr
 
 import application
+from application.json_lines import JsonLines
 from application.pages import EXAMPLES
 from bioseg import images
 from bioseg.datasets import synthetic_other
+from bioseg.decoding import formats
 from bioseg.errors import SettingsError
 from bioseg.platform import Platform
 from bioseg.registry.folder_registry import CHAMPIONS
@@ -47,7 +49,7 @@ def test_everything_that_a_page_names_is_served_here(client: FlaskClient, path: 
 def test_every_answer_forbids_foreign_code_and_frames(client: FlaskClient, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["Content-Security-Policy"]
-    assert "default-src 'self'" in policy
+    assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -87,9 +89,23 @@ def test_a_database_that_keeps_no_secrets_needs_the_key_as_a_setting(platform: P
 def test_each_request_leaves_one_line_in_the_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "application.traffic"):
         client.get("/livez?token=secret")
-    (line,) = (json.loads(record.getMessage()) for record in caplog.records)
-    assert line.pop("ms") >= 0
-    assert line == {"method": "GET", "path": "/livez", "status": 200}
+    (line,) = (json.loads(JsonLines().format(record)) for record in caplog.records)
+    told = {name: line[name] for name in ("level", "message", "method", "path", "status")}
+    assert told == {"level": "INFO", "message": "request", "method": "GET", "path": "/livez", "status": 200}
+    assert (line["ms"] >= 0, len(line["id"])) == (True, 32)
+
+
+def test_the_line_of_an_upload_has_the_id_of_its_record(upload, section: bytes, caplog) -> None:
+    with caplog.at_level(logging.INFO, "application.traffic"):
+        made = upload(section).json["id"]
+        refused = upload(b"no image").json["id"]
+    assert [record.fields["id"] for record in caplog.records] == [made, refused]
+
+
+def test_the_browser_is_told_how_long_each_stage_took(upload, section: bytes) -> None:
+    timings = upload(section).headers["Server-Timing"]
+    stages = [each.split(";dur=")[0] for each in timings.split(", ")]
+    assert stages == ["decode", "screen", "model", "encode", "store", "total"]
 
 
 def test_the_application_loads_no_framework() -> None:
@@ -110,7 +126,7 @@ def test_the_examples_are_drawn() -> None:
     }
     assert {example.file for example in EXAMPLES} == set(drawn)
     for name, expected in drawn.items():
-        stored = images.decode((STATIC / "examples" / name).read_bytes(), images.Limits(10**6, 10**6))
+        stored = formats.decode((STATIC / "examples" / name).read_bytes(), images.Limits(10**6, 10**6))
         np.testing.assert_array_equal(stored, expected)
 
 

@@ -243,7 +243,7 @@ def test_a_refused_request_has_no_mask(client: FlaskClient, upload: Post, photo:
 def test_a_full_queue_says_when_to_come_back(make_platform: Callable[..., Platform], section: bytes) -> None:
     platform = make_platform(queue=0)
     client = create_app(platform).test_client()
-    with platform.runtime.place():
+    with platform.queue.place():
         answer = client.post("/api/v1/segment", data={"image": (io.BytesIO(section), "a.png")})
     assert_problem(answer, 503, "urn:bioseg:problem:busy")
     assert int(answer.headers["Retry-After"]) > 0

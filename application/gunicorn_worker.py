@@ -1,0 +1,103 @@
+"""Gunicorn's threaded worker, patient with slow clients only within bounds."""
+
+import logging
+import socket
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from gunicorn import util
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+STALL_SECONDS = 10.0
+"""How long a client may keep a thread waiting for a request's first bytes, and with every later pause together."""
+
+SLOWEST = 16 * 1024
+"""Bytes a second that a client sends on average once it has used up those seconds."""
+
+CLOSERS = 16
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 256 * 2**20
+
+
+class ImpatientSocket(socket.socket):
+    """A socket whose sender has to deliver: it raises TimeoutError when a request comes in too slowly."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(fileno=accepted.detach())
+        self._allowed: float | None = STALL_SECONDS
+        self.expect_request()
+
+    def expect_request(self) -> None:
+        """Begin to count: the next request is due."""
+        self._due = time.monotonic() + STALL_SECONDS
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Set how long the next calls may wait; a receiving one never beyond what the sender has left."""
+        self._allowed = seconds
+        super().settimeout(seconds)
+
+    def setblocking(self, blocking: bool) -> None:  # noqa: FBT001 - the signature of the base class
+        """Wait, but not for ever, or do not wait."""
+        self.settimeout(STALL_SECONDS if blocking else 0)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive some bytes; those that come in give their sender more time."""
+        super().settimeout(self._patience())
+        try:
+            data = super().recv(size, flags)
+        finally:
+            super().settimeout(self._allowed)
+        self._due += len(data) / SLOWEST
+        return data
+
+    def _patience(self) -> float:
+        if self._allowed == 0:  # the event loop asks without waiting
+            return 0
+        remaining = self._due - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the client sends too slowly")
+        return remaining if self._allowed is None else min(remaining, self._allowed)
+
+
+class ImpatientWorker(ThreadWorker):  # type: ignore[misc]
+    """Threads that a slow client cannot hold for long, and a main loop that it cannot hold at all."""
+
+    def init_process(self) -> None:
+        """Make the threads that close connections, then run."""
+        self._closers = ThreadPoolExecutor(CLOSERS, thread_name_prefix="close")
+        super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection, whose client is expected to send."""
+        try:
+            accepted, client = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        self.nr_conns += 1
+        self.enqueue_req(TConn(self.cfg, ImpatientSocket(accepted), client, listener.getsockname()))
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve the next request of a connection."""
+        conn.sock.expect_request()
+        return super().handle(conn)
+
+    def finish_request(self, conn: TConn, served: "Future[Any]") -> None:
+        """Keep a connection or close it; closing waits for the client, so it is not done in the main loop."""
+        if self.alive and not served.cancelled() and served.exception() is None and served.result():
+            super().finish_request(conn, served)
+        else:
+            self.nr_conns -= 1
+            # What a refused client still sends is read away for a while: else the answer would be lost with it.
+            self._closers.submit(util.close_graceful, conn.sock, LINGER_SECONDS, LINGER_BYTES)
+
+
+class WithoutTracebacksOfSlowClients(logging.Filter):
+    """Says in one line what gunicorn tells with a traceback: a client that sends or reads too slowly."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten the record of a timeout; all records pass."""
+        if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
+            record.msg, record.args, record.exc_info = "a client was too slow", (), None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
