@@ -21,6 +21,7 @@ from bioseg.errors import (
     ImageError,
     ImageTooLarge,
     InvalidInput,
+    ProcessFailed,
     Refused,
     RuntimeUnavailable,
     StackNotAllowed,
@@ -56,10 +57,11 @@ PROBLEMS: dict[type[BiosegError], tuple[HTTPStatus, str]] = {
     RuntimeUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot be used"),
     UnknownVersion: (HTTPStatus.SERVICE_UNAVAILABLE, "The study has no model"),
     StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The image store does not answer"),
+    ProcessFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "Images cannot be decoded now"),
     BiosegError: (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here"),
 }
 
-OURS = (BundleError, RuntimeUnavailable, StoreUnavailable, UnknownVersion)
+OURS = (BundleError, RuntimeUnavailable, StoreUnavailable, UnknownVersion, ProcessFailed)
 """Failures of the installation: their message is for the log, not for the caller."""
 
 PASSING = (Busy, StoreUnavailable)

@@ -4,8 +4,13 @@
 Threads wait for clients, for the disk and for their turn; few of them work at a time, so there may be many.
 """
 
+from threading import Thread
+
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
+
+from application.context import EXTENSION
+from bioseg.platform import warm_up
 
 KEPT_BODY = 2**20
 
@@ -48,3 +53,8 @@ def pre_request(worker: ThreadWorker, req: Request) -> None:  # noqa: ARG001 - t
     for name, value in req.headers:
         if name == "CONTENT-LENGTH" and int(value) > KEPT_BODY:
             req.force_close()
+
+
+def post_worker_init(worker: ThreadWorker) -> None:
+    """Load the networks while the first requests come in; probes are answered meanwhile."""
+    Thread(target=warm_up, args=(worker.wsgi.extensions[EXTENSION],), daemon=True).start()

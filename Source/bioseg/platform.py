@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
+import numpy as np
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -69,7 +71,7 @@ def open_platform(settings: Settings, load: Loader | None = None) -> Platform:
         registry=models.registry,
         runtime=models.runtime,
         sessions=sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False),
-        blobs=open_blobs(settings.resolved_blobs),
+        blobs=open_blobs(settings.resolved_blobs, settings.s3_endpoint),
         decode=Confined(DECODERS),
         locks=locks,
         queue=Queue(locks, settings.queue),
@@ -110,3 +112,10 @@ def ready(platform: Platform) -> dict[str, str]:
         except BiosegError as error:
             checks[name] = str(error)
     return checks
+
+
+def warm_up(platform: Platform) -> None:
+    """Load what the first request would wait for; what cannot be loaded is told by `ready`."""
+    ready(platform)
+    with suppress(BiosegError):
+        platform.decode(images.encode_png(np.zeros((1, 1), np.uint8)), platform.limits)

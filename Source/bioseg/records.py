@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from bioseg import images, storing, studies
@@ -81,19 +84,22 @@ def give_feedback(platform: Platform, request_id: str, owner: str | None, feedba
         "comment": feedback.comment,
         "feedback_at": datetime.now(UTC),
     }
-    pictures = {} if mask is None else {"corrected_mask_blob": mask}
-    with storing.stored(platform, request_id, pictures) as keys, platform.sessions.begin() as session:
-        record = session.get_one(RequestRecord, record.seq, with_for_update=True)
-        if record.deleted_at is not None:
-            raise _unknown(request_id)
-        storing.settle(session, request_id, keys.values())
-        former = record.corrected_mask_blob if keys else None
-        for column, value in (given | keys).items():
-            if value is not None:
-                setattr(record, column, value)
-        if former is not None:
-            pending.announce(session, request_id, [former], datetime.now(UTC))
-        _mirror(platform, session, record)
+    with storing.deposit(platform, request_id) as pictures:
+        if mask is not None:
+            pictures.put("corrected_mask_blob", partial(images.encode_mask, mask))
+        keys = pictures.keys()
+        with platform.sessions.begin() as session:
+            record = session.get_one(RequestRecord, record.seq, with_for_update=True)
+            if record.deleted_at is not None:
+                raise _unknown(request_id)
+            storing.settle(session, request_id, keys.values())
+            former = record.corrected_mask_blob if keys else None
+            for column, value in (given | keys).items():
+                if value is not None:
+                    setattr(record, column, value)
+            if former is not None:
+                pending.announce(session, request_id, [former], datetime.now(UTC))
+            _mirror(platform, session, record)
     if former is not None:
         storing.discard(platform, request_id)
     return record
@@ -105,14 +111,14 @@ def _mirror(platform: Platform, session: Session, record: RequestRecord) -> None
         tasks.add(session, "mirror", record.seq)
 
 
-def _corrected_mask(platform: Platform, record: RequestRecord, data: bytes) -> bytes:
+def _corrected_mask(platform: Platform, record: RequestRecord, data: bytes) -> NDArray[np.bool_]:
     mask = images.grayscale(platform.decode(data, platform.limits)) > 0.5
     if mask.shape != (record.height, record.width):
         raise InvalidInput(
             f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels and the image {record.width}x{record.height}: "
             "send a mask of the image's size"
         )
-    return images.encode_mask(mask)
+    return mask
 
 
 def delete(platform: Platform, request_id: str, owner: str | None) -> None:

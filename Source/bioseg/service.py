@@ -3,8 +3,8 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from bioseg import errors, images, storing, studies
+from bioseg import errors, helped, images, storing, studies
 from bioseg.database import engine, exclusive, requests, tasks
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BiosegError, Busy, IdempotencyConflict, ImageError, InvalidInput, Refused, WrongTask
@@ -22,6 +22,7 @@ from bioseg.platform import Platform
 from bioseg.policy import admission
 from bioseg.policy.admission import Admission
 from bioseg.runtime import Arm, Runtime
+from bioseg.storing import Deposit
 from bioseg.study import Study, Task
 from bioseg.telemetry.resources import Meter
 
@@ -174,8 +175,12 @@ def _first(platform: Platform, upload: Upload, study: Study, key: _Key | None) -
     cost = _Cost(_Stopwatch(upload.received), Meter())
     try:
         with platform.queue.place():
-            pictures = _process(platform, upload, study, record, cost)
-            _store(platform, record, pictures, cost, key)
+            with cost.watch.stage("decode"):
+                image = platform.decode(upload.data, platform.limits)
+            with storing.deposit(platform, record.id) as pictures:
+                pictures.put("image_blob", partial(images.encode_png, image))
+                _process(platform, image, upload, study, record, cost, pictures)
+                _store(platform, record, cost, key, pictures)
     except (Busy, IdempotencyConflict, SQLAlchemyError):
         raise
     except Exception as error:  # whatever it is, what the request cost has to be on record
@@ -231,11 +236,17 @@ def screen_of(record: RequestRecord) -> dict[str, str | float | None]:
     }
 
 
-def _process(platform: Platform, upload: Upload, study: Study, record: RequestRecord, cost: _Cost) -> dict[str, bytes]:
-    """Fill the record in; gives the pictures as PNG, by the column that is to hold their key."""
+def _process(
+    platform: Platform,
+    image: images.Image,
+    upload: Upload,
+    study: Study,
+    record: RequestRecord,
+    cost: _Cost,
+    pictures: Deposit,
+) -> None:
+    """Screen and run; fills the record in and adds to the pictures, by the column that is to hold their key."""
     watch = cost.watch
-    with watch.stage("decode"):
-        image = platform.decode(upload.data, platform.limits)
     record.height, record.width = image.shape[:2]
     probability = None
     with platform.queue.turn(), cost.meter.inference():
@@ -251,15 +262,15 @@ def _process(platform: Platform, upload: Upload, study: Study, record: RequestRe
                     probability = segmenting.foreground_probability(arm.predict, arm.contract, image)
                 else:
                     _classify(arm, image, record)
-    encoders: dict[str, Callable[[], bytes]] = {"image_blob": partial(images.encode_png, image)}
     if probability is not None:
-        mask = probability > arm.contract.threshold
-        record.foreground_fraction = float(mask.mean())
-        encoders["mask_blob"] = partial(images.encode_mask, mask)
-        encoders["probability_blob"] = partial(images.encode_probability, probability)
-    with watch.stage("encode"):
-        pictures = platform.pool.map(lambda encode: encode(), encoders.values())
-        return dict(zip(encoders, pictures, strict=True))
+        with watch.stage("encode"):
+            mask = probability > arm.contract.threshold
+            record.foreground_fraction = float(mask.mean())
+            encoding = helped.submit(platform.pool, partial(images.encode_probability, probability))
+            mask_png = images.encode_mask(mask)
+            pictures.put("mask_blob", lambda: mask_png)
+            probability_png = helped.result(encoding)
+            pictures.put("probability_blob", lambda: probability_png)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,21 +312,18 @@ def _classify(arm: Arm, image: images.Image, record: RequestRecord) -> None:
     record.predicted = arm.contract.classes[int(probabilities.argmax())]
 
 
-def _store(
-    platform: Platform, record: RequestRecord, pictures: Mapping[str, bytes], cost: _Cost, key: _Key | None
-) -> None:
-    """Keep the pictures, then the record and what must follow it in one transaction."""
-    with ExitStack() as stack:
-        with cost.watch.stage("store"):
-            keys = stack.enter_context(storing.stored(platform, record.id, pictures))
-        for column, blob in keys.items():
-            setattr(record, column, blob)
-        cost.note(record)
-        with platform.sessions.begin() as session:
-            storing.settle(session, record.id, keys.values())
-            _add(session, record, key)
-            if platform.settings.blobs_mirror:
-                tasks.add(session, "mirror", record.seq)
+def _store(platform: Platform, record: RequestRecord, cost: _Cost, key: _Key | None, pictures: Deposit) -> None:
+    """When the pictures are kept, keep the record and what must follow it, in one transaction."""
+    with cost.watch.stage("store"):
+        keys = pictures.keys()
+    for column, blob in keys.items():
+        setattr(record, column, blob)
+    cost.note(record)
+    with platform.sessions.begin() as session:
+        storing.settle(session, record.id, keys.values())
+        _add(session, record, key)
+        if platform.settings.blobs_mirror:
+            tasks.add(session, "mirror", record.seq)
 
 
 def _store_failure(platform: Platform, record: RequestRecord, error: Exception, cost: _Cost, key: _Key | None) -> None:

@@ -6,15 +6,18 @@ system takes back from the dead tells it from one that is slow.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
+from threading import Lock
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from bioseg import helped
 from bioseg.database import engine, exclusive, pending, requests
 from bioseg.errors import BiosegError, Busy
 from bioseg.platform import Platform
@@ -22,25 +25,50 @@ from bioseg.platform import Platform
 log = logging.getLogger(__name__)
 
 
+class Deposit:
+    """Pictures of one request on their way into the store, in threads of the platform's pool."""
+
+    def __init__(self, platform: Platform, request_id: str) -> None:
+        self._platform = platform
+        self._request_id = request_id
+        self._announcing = Lock()
+        self._puts: dict[str, Future[tuple[str, float]]] = {}
+
+    def put(self, name: str, make: Callable[[], bytes]) -> None:
+        """Begin to make a picture and to store it."""
+        self._puts[name] = helped.submit(self._platform.pool, partial(self._put, make))
+
+    def keys(self) -> dict[str, str]:
+        """Wait until all are stored; gives the key of each by its name, or raises what one of them raised."""
+        return {name: helped.result(put) for name, put in self._puts.items()}
+
+    def discard(self) -> None:
+        """Take back what was stored; when that fails the worker will do it, and the first failure is the one told."""
+        if not self._puts:
+            return
+        wait(self._puts.values())  # what is written later would not be discarded
+        try:
+            discard(self._platform, self._request_id)
+        except (BiosegError, OSError, SQLAlchemyError):
+            log.exception("the blobs of request %s are left to the worker", self._request_id)
+
+    def _put(self, make: Callable[[], bytes]) -> str:
+        data = make()
+        with self._announcing:  # SQLite lets the second of two writers sleep for longer than the first one needs
+            _announce(self._platform, self._request_id, sha256(data).hexdigest())
+        return self._platform.blobs.put(data)
+
+
 @contextmanager
-def stored(platform: Platform, request_id: str, pictures: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
-    """Put pictures into the store, all at once; when the block fails, they are discarded again.
+def deposit(platform: Platform, request_id: str) -> Iterator[Deposit]:
+    """Store pictures of a request; when the block fails, they are discarded again.
 
     The block has to `settle` them in the transaction that names them.
-
-    Yields
-    ------
-    The key of each picture, by its name.
     """
-    keys = {name: sha256(data).hexdigest() for name, data in pictures.items()}
     with _alive(platform, request_id), ExitStack() as failure:
-        _announce(platform, request_id, keys)
-        failure.callback(_discard_or_leave, platform, request_id)
-        puts = [platform.pool.submit(platform.blobs.put, data) for data in pictures.values()]
-        wait(puts)  # all of them, before one that failed is heard: what is written later would not be discarded
-        for put in puts:
-            put.result()
-        yield keys
+        pictures = Deposit(platform, request_id)
+        failure.callback(pictures.discard)
+        yield pictures
         failure.pop_all()
 
 
@@ -83,15 +111,7 @@ def _alive(platform: Platform, request_id: str) -> AbstractContextManager[bool]:
     return exclusive.attempt(platform.sessions, platform.locks, f"storing {request_id}")
 
 
-def _announce(platform: Platform, request_id: str, keys: Mapping[str, str]) -> None:
+def _announce(platform: Platform, request_id: str, key: str) -> None:
     with engine.announcing(platform.sessions) as session, session.begin():
         requests.one_at_a_time(session)
-        pending.announce(session, request_id, keys.values(), datetime.now(UTC))
-
-
-def _discard_or_leave(platform: Platform, request_id: str) -> None:
-    """Discard; when that fails too, the worker will do it, and the first failure is the one to be told."""
-    try:
-        discard(platform, request_id)
-    except (BiosegError, OSError, SQLAlchemyError):
-        log.exception("the blobs of request %s are left to the worker", request_id)
+        pending.announce(session, request_id, [key], datetime.now(UTC))

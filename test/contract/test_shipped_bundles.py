@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bioseg import bundles, evaluation, images, service, studies
+from bioseg import bundles, evaluation, service, studies
+from bioseg.decoding import formats
 from bioseg.inference import keras_runtime, openvino_runtime, torch_runtime
 from bioseg.platform import open_platform
 from bioseg.runtime import Arm, replay
@@ -54,7 +55,7 @@ def test_all_bundles_together_are_small_enough_to_ship():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
 def test_the_pages_sections_are_accepted(platform, example):
-    image = images.decode(example.read_bytes(), platform.limits)
+    image = formats.decode(example.read_bytes(), platform.limits)
 
     assert service.screen(platform.runtime, studies.get("membrane"), image).verdict == "accept"
 
@@ -62,7 +63,7 @@ def test_the_pages_sections_are_accepted(platform, example):
 def test_the_pages_chart_is_rejected(platform):
     chart = (ROOT / "application/static/examples/chart.png").read_bytes()
 
-    answer = service.screen(platform.runtime, studies.get("membrane"), images.decode(chart, platform.limits))
+    answer = service.screen(platform.runtime, studies.get("membrane"), formats.decode(chart, platform.limits))
 
     assert answer.verdict == "reject"
 

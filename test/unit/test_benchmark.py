@@ -1,35 +1,71 @@
 """The pure parts of the benchmark; what it measures is the business of `test/e2e`."""
 
 import doctest
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from select import select
+from threading import Thread
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
-import urllib3
 
-from bioseg import images
-from bioseg.benchmark import as_text, figures, servers, ways
-from bioseg.errors import ProcessFailed
+from bioseg import bundles, images
+from bioseg.benchmark import (
+    as_text,
+    champions,
+    chart,
+    contest,
+    figures,
+    load,
+    outages,
+    readme,
+    servers,
+    stages,
+    stand_ins_onnx,
+    targets,
+    text,
+    ways,
+)
+from bioseg.benchmark.load import Answer, Burst, Client, Target
+from bioseg.decoding import formats
+from bioseg.errors import InvalidInput, ProcessFailed
 from bioseg.settings import Settings
 
+
+def a_load(median: float, p99: float, per_second: float, errors: int = 0) -> dict:
+    return {"median": median, "p90": p99, "p99": p99, "per_second": per_second, "n": 100, "errors": errors}
+
+
+def a_summary(median: float) -> dict:
+    return {"median": median, "p10": median - 1, "p90": median + 1, "n": 30}
+
+
+def a_stage(median: float) -> dict:
+    return {"median": median, "p99": 2 * median, "n": 100}
+
+
 REPORT = {
-    "machine": {"cpu": "A CPU", "cores": 2, "threads": {"web_worker": 1, "seeds_way": 2}, "load_before": 0.25},
-    "request_ms": {
-        "ours": {"median": 100.0, "p10": 90.0, "p90": 110.04, "n": 30},
-        "seeds_way": {"median": 400.0, "p10": 390.0, "p90": 410.0, "n": 30},
-        "bare_loop": {"median": 80.0, "p10": 79.0, "p90": 81.0, "n": 30},
-    },
-    "ratios": {"seeds_way_over_ours": 4.0, "ours_over_bare_loop": 1.25},
-    "stages_ms": {"decode": 1.0, "model": 70.0},
-    "request_4096_ms": 12_340.0,
-    "memory": {
-        "requests": 20,
-        "worker_rss_mb": 300.0,
-        "worker_4096_rss_mb": 400.0,
-        "worker_4096_peak_mb": 500.0,
-        "seeds_way_rss_mb": 1000.0,
-    },
+    "machine": {"cpu": "A CPU", "cores": 2, "threads": {"web_worker": 2, "seeds_way": 2}, "load_before": 0.25},
+    "versions": {"bentoml": "1.4.40"},
     "import_application_s": 0.5,
-    "runtimes_ms": {"kinds": {"openvino": {"median": 5.0, "p10": 4.0, "p90": 6.0, "n": 30}}},
+    "cold_start": {"livez_s": 2.0, "readyz_s": 3.0, "idle_rss_mb": 150.0, "n": 3},
+    "memory": {"requests": 20, "worker_rss_mb": 300.0},
+    "request_ms": {"ours": a_summary(100.0), "seeds_way": a_summary(400.0), "bare_loop": a_summary(80.0)},
+    "ratios": {"seeds_way_over_ours": 4.0, "ours_over_bare_loop": 1.25},
+    "seeds_way_rss_mb": 1000.0,
+    "stages_ms": {"decode": a_stage(1.0), "total": a_stage(70.0)},
+    "servers_ms": {"1": {"ours": a_load(100.0, 200.0, 10.0), "bentoml": a_load(150.0, 300.0, 5.0)}},
+    "no_model": {"1": {"livez": a_load(1.0, 2.0, 1000.0), "too_large": a_load(2.0, 3.0, 500.0)}},
+    "large": {"ms": 12_340.0, "rss_mb": 400.0, "peak_mb": 500.0},
+    "servers_alone_ms": {"8": {"ours": a_load(10.0, 20.0, 100.0), "bentoml": a_load(10.0, 20.0, 100.0)}},
+    "stages_alone_ms": {"outside": a_stage(3.0)},
+    "outages": {"well": a_load(10.0, 20.0, 100.0), "silent": a_load(10.5, 19.0, 99.0)},
+    "runtimes_ms": {"kinds": {"openvino": a_summary(5.0)}},
+    "codecs_ms": {"mask_png": {"ours": a_summary(2.0)}},
 }
 
 
@@ -50,8 +86,8 @@ class Clock:
 
 def _timed(rounds: int, warm_up: int) -> tuple[dict[str, list[float]], list[str]]:
     clock = Clock()
-    ways = {"a": lambda: clock.work("a", 1.0), "b": lambda: clock.work("b", 2.0), "c": lambda: clock.work("c", 3.0)}
-    return figures.interleaved(ways, rounds, warm_up, clock), clock.calls
+    calls = {"a": lambda: clock.work("a", 1.0), "b": lambda: clock.work("b", 2.0), "c": lambda: clock.work("c", 3.0)}
+    return figures.interleaved(calls, rounds, warm_up, clock), clock.calls
 
 
 def test_each_way_gets_its_own_time_in_milliseconds_once_per_round() -> None:
@@ -82,41 +118,207 @@ def test_the_ratios_are_of_medians() -> None:
 
 def test_a_stage_that_a_row_lacks_is_left_out_of_its_median() -> None:
     rows = [{"decode": 1.0}, {"decode": 2.0, "model": 9.0}, {"decode": 9.0}]
-    assert {"decode": 2.0, "model": 9.0} == figures.medians(rows)
+    assert {"decode": 2.0, "model": 9.0} == {name: stage["median"] for name, stage in figures.stages(rows).items()}
 
 
-def test_the_text_shows_every_figure_of_the_report() -> None:
+def _burst(*statuses: int, seconds: float) -> Burst:
+    return Burst([Answer(10.0 * (number + 1), status, "", b"") for number, status in enumerate(statuses)], seconds)
+
+
+def test_wrong_answers_are_errors_and_count_neither_as_time_nor_as_throughput() -> None:
+    found = figures.load([_burst(200, 503, 200, seconds=1.0), _burst(200, 0, seconds=1.0)], status=200)
+    expected = {"median": 10.0, "p90": 26.0, "p99": 29.6, "per_second": 1.5, "n": 5, "errors": 2}
+    assert expected == found
+
+
+def test_a_server_that_answers_nothing_right_cannot_be_compared() -> None:
+    with pytest.raises(ProcessFailed, match=r"every answer had status \[0, 503\] instead of 200"):
+        figures.load([_burst(503, 0, seconds=1.0)], status=200)
+
+
+class Shop(BaseHTTPRequestHandler):
+    """Gives a cookie once, tells which cookie it was shown, refuses `/no`, and closes after each answer to `/once`."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        shown = self.headers.get("Cookie", "")
+        body = f"{self.client_address[1]} {shown}".encode()
+        self.send_response(413 if self.path == "/no" else 200)
+        if not shown:
+            self.send_header("Set-Cookie", "who=me; HttpOnly")
+        self.send_header("Server-Timing", "total;dur=1.5")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = self.path == "/once"
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def _connection_and_cookie(client: Client, target: Target) -> tuple[str, str]:
+    connection, _, cookie = client.ask(target).body.decode().partition(" ")
+    return connection, cookie
+
+
+def test_a_client_keeps_its_connection_and_its_cookie(shop: int) -> None:
+    client, target = Client(shop), Target(shop, "/", "GET")
+    first, second = _connection_and_cookie(client, target), _connection_and_cookie(client, target)
+    client.close()
+    assert ("", "who=me", True) == (first[1], second[1], first[0] == second[0])
+
+
+def test_a_client_opens_a_new_connection_after_a_refusal(shop: int) -> None:
+    client, target = Client(shop), Target(shop, "/no", "GET", status=413)
+    first, second = _connection_and_cookie(client, target), _connection_and_cookie(client, target)
+    client.close()
+    assert first[0] != second[0]
+
+
+def test_a_client_does_not_stumble_over_a_connection_that_the_server_closed(shop: int) -> None:
+    client, statuses = Client(shop), []
+    for _ in range(3):
+        statuses.append(client.ask(Target(shop, "/once", "GET")).status)
+        select([client._connection.sock], [], [], 5)
+    client.close()
+    assert [200, 200, 200] == statuses
+
+
+def test_a_server_that_is_not_there_is_an_answer_without_status() -> None:
+    assert load.NO_ANSWER == Client(servers.free_port()).ask(Target(servers.free_port(), "/", "GET")).status
+
+
+def test_a_length_that_is_announced_needs_no_body(shop: int) -> None:
+    client = Client(shop)
+    answer = client.ask(targets.too_large(shop, 10**9))
+    client.close()
+    assert 200 == answer.status
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_burst_asks_as_often_as_it_should_over_as_many_connections(shop: int, concurrency: int) -> None:
+    burst = load.burst(Target(shop, "/", "GET"), 7, concurrency)
+    assert ([200] * 7, {"total;dur=1.5"}) == (
+        [answer.status for answer in burst.answers],
+        {answer.server_timing for answer in burst.answers},
+    )
+
+
+def test_servers_are_asked_in_turns_as_often_as_each_should(shop: int) -> None:
+    asked = {"ours": Target(shop, "/", "GET"), "theirs": Target(shop, "/no", "GET", status=413)}
+    with ThreadPoolExecutor(1) as client:
+        found = contest.loads(client, asked, requests=5, concurrency=2, turns=2)
+    assert {"ours": (5, 0), "theirs": (5, 0)} == {name: (load["n"], load["errors"]) for name, load in found.items()}
+
+
+def test_an_answer_other_than_the_expected_ends_the_benchmark_with_its_reason() -> None:
+    target = Target(1, "/api/v1/segment")
+    with pytest.raises(ProcessFailed, match="/api/v1/segment answered 422: looks like a photo"):
+        load.checked(target, Answer(1.0, 422, "", b"looks like a photo"))
+
+
+def test_ours_is_compared_so_that_more_than_one_is_better() -> None:
+    found = contest.ratios(REPORT["servers_ms"]["1"])
+    assert {"bentoml": {"median": 1.5, "p99": 1.5, "per_second": 2.0}} == found
+
+
+def test_an_outage_is_told_as_what_it_adds() -> None:
+    found = outages.differences(REPORT["outages"])
+    assert {"silent": {"median_ms": 0.5, "p99_ms": -1.0, "errors": 0}} == found
+
+
+def test_the_text_shows_the_servers_with_ratios_and_errors() -> None:
+    shown = as_text(REPORT)
     expected = """\
-A CPU, 2 cores, load 0.25 before; threads: web worker 1, seeds way 2
-
-one request, ms      median       p10       p90    n
-ours                  100.0      90.0     110.0   30
-the seed's way        400.0     390.0     410.0   30
-bare loop              80.0      79.0      81.0   30
-the seed's way / ours    4.00
-ours / bare loop         1.25
-
-stages of ours, median ms: decode 1.0, model 70.0
-one image of 4096x4096: 12.3 s
-memory of a web worker, MiB: 300 after 20 requests, 400 after 4096x4096 (peak 500); the seed's way 1000
-import application: 0.50 s
-
-network alone, ms      median       p10       p90    n
-kinds, openvino           5.0       4.0       6.0   30"""
-    assert expected == as_text(REPORT)
+champions, 1 at a time, ms        median       p90       p99     per s     n  errors
+ours                               100.0     200.0     200.0      10.0   100       0
+BentoML                            150.0     300.0     300.0       5.0   100       0
+BentoML: ours is 1.50 times as quick by median, 1.50 by p99, and answers 2.00 times as many"""
+    assert expected in shown
 
 
-def test_without_the_training_frameworks_the_text_ends_before_the_runtimes() -> None:
-    assert "import application: 0.50 s" == as_text(REPORT | {"runtimes_ms": {}}).splitlines()[-1]
+def test_the_text_says_when_the_others_are_left_out() -> None:
+    assert text.LEFT_OUT in as_text({**REPORT, "versions": {}}).splitlines()
 
 
-def test_the_measured_installation_has_defaults_but_for_models_and_threads(
+def test_the_readme_table_replaces_the_one_before() -> None:
+    page = f"above\n{readme.BEGIN}\nold\n{readme.END}\nbelow"
+    once = readme.updated(page, REPORT)
+    assert (True, False, True, once) == (
+        "**2.00 times** as many" in once,
+        "old" in once,
+        once.startswith("above\n") and once.endswith("\nbelow"),
+        readme.updated(once, REPORT),
+    )
+
+
+def test_a_page_without_a_place_for_the_table_is_left_alone() -> None:
+    with pytest.raises(InvalidInput):
+        readme.updated("no place", REPORT)
+
+
+def test_the_chart_is_well_formed_and_names_every_server() -> None:
+    labels = {element.text for element in ElementTree.fromstring(chart.as_svg(REPORT)).iter() if element.text}
+    assert {"ours", "BentoML", "Champions, one at a time", "No inference, eight at a time"} <= labels
+
+
+def test_the_longest_bar_of_a_panel_belongs_to_who_answers_most() -> None:
+    svg = chart.as_svg({**REPORT, "servers_alone_ms": {}})
+    bars = [float(bar.get("width")) for bar in ElementTree.fromstring(svg).iter() if bar.get("height") == "16"]
+    assert bars == [chart.WIDTH - chart.LABELS - chart.FIGURES, (chart.WIDTH - chart.LABELS - chart.FIGURES) / 2]
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stand_ins_onnx.write(tmp_path_factory.mktemp("stand-ins"))
+
+
+@pytest.mark.parametrize("study", [champions.SEGMENTER, champions.SCREEN])
+def test_a_stand_in_is_a_bundle_like_any_other(stand_ins: Path, study: str) -> None:
+    assert study == bundles.read(stand_ins / study / stand_ins_onnx.VERSION).contract.study
+
+
+def test_the_stand_ins_accept_every_image_and_mark_all_of_it(stand_ins: Path, tmp_path: Path) -> None:
+    arms = champions.arms(Settings.model_validate({"models_dir": stand_ins, "state_dir": tmp_path}))
+    image = np.random.default_rng(0).integers(0, 256, (48, 33), np.uint8)
+    kinds = champions.network(arms[champions.SCREEN], image)()
+    foreground = champions.network(arms[champions.SEGMENTER], image)()
+    accepted = arms[champions.SCREEN].contract.classes[int(kinds.argmax())]
+    assert ("membrane EM", True, (48, 33), True) == (
+        accepted,
+        bool(kinds.max() > 0.99),
+        foreground.shape,
+        bool((foreground > 0.5).all()),
+    )
+
+
+def test_mlflow_gets_the_picture_in_base64_and_bentoml_as_it_is() -> None:
+    inputs = json.loads(targets.mlflow(1, b"\x00\xff").body)
+    assert ({"inputs": ["AP8="]}, b"\x00\xff") == (inputs, targets.bentoml(1, b"\x00\xff").body)
+
+
+def test_the_measured_installation_has_defaults_but_for_models_threads_and_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BIOSEG_MLFLOW_URI", "http://elsewhere:5000")
-    given = Settings.model_validate({"models_dir": "/models", "state_dir": "/state", "queue": 9})
+    given = Settings.model_validate({"models_dir": "/models", "state_dir": "/state", "queue": 90})
     own = servers.own_settings(given, tmp_path, threads=3)
-    assert (tmp_path, "/models", 3, 4, f"http://127.0.0.1:{own.mlflow_port}") == (
+    assert (tmp_path, "/models", 3, 8, f"http://127.0.0.1:{own.mlflow_port}") == (
         own.state_dir,
         str(own.models_dir),
         own.threads,
@@ -125,18 +327,21 @@ def test_the_measured_installation_has_defaults_but_for_models_and_threads(
     )
 
 
-@pytest.mark.parametrize("module", [figures, servers])
+def test_a_server_gets_the_settings_of_the_measured_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = servers.own_settings(Settings.model_validate({}), tmp_path, threads=3)
+    for name, value in servers.environment(own).items():
+        monkeypatch.setenv(name, value)
+    assert own == Settings()
+
+
+@pytest.mark.parametrize("module", [figures, servers, stages, readme])
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     assert 0 == doctest.testmod(module).failed
-
-
-def test_an_answer_other_than_200_ends_the_benchmark_with_its_reason() -> None:
-    answer = urllib3.HTTPResponse(b"looks like a photo", status=422, request_url="/api/v1/segment")
-    with pytest.raises(ProcessFailed, match="/api/v1/segment answered 422: looks like a photo"):
-        ways._checked(answer)
 
 
 @pytest.mark.parametrize("side", [512, 4096])
 def test_the_measured_section_is_gray_and_of_the_side_asked_for(side: int) -> None:
     data = ways.section(side)
-    assert (side, side) == images.decode(data, images.Limits(len(data), side * side)).shape
+    assert (side, side) == formats.decode(data, images.Limits(len(data), side * side)).shape

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bioseg import images
 from bioseg.datasets.kinds import KINDS
+from bioseg.decoding import formats
 from bioseg.testing import twins
 
 Bioseg = Callable[..., Any]
@@ -34,7 +35,7 @@ def write(file: Path, pixels: NDArray[np.uint8]) -> Path:
 
 
 def read(file: Path) -> images.Image:
-    return images.decode(file.read_bytes(), LIMITS)
+    return formats.decode(file.read_bytes(), LIMITS)
 
 
 def test_a_mask_marks_the_membranes_at_the_images_size(bioseg: Bioseg, tmp_path: Path) -> None:

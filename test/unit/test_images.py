@@ -14,7 +14,8 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from bioseg import images
-from bioseg.errors import InvalidInput
+from bioseg.decoding import formats
+from bioseg.errors import InvalidInput, UnreadableImage
 
 LIMITS = images.Limits(max_bytes=10_000_000, max_pixels=1_000_000)
 RANDOM = np.random.default_rng(7)
@@ -26,7 +27,7 @@ SMOOTH = np.linspace(0, 255, 24 * 32).reshape(24, 32).astype(np.uint8)
 
 
 def decode(data: bytes) -> images.Image:
-    return images.decode(data, LIMITS)
+    return formats.decode(data, LIMITS)
 
 
 def saved(picture: Pillow.Image, kind: str, **options: Any) -> bytes:
@@ -310,6 +311,24 @@ def test_shrinking_averages_areas() -> None:
 @given(arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20))))
 def test_mask_round_trip_gives_255_for_foreground(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(images.encode_mask(mask)), np.where(mask, 255, 0))
+
+
+@pytest.mark.parametrize("picture", [GRAY, RGB, GRAY16, RGB16], ids=["gray", "rgb", "gray16", "rgb16"])
+def test_a_stored_picture_comes_back_as_it_was(picture: images.Image) -> None:
+    actual = images.decode_png(images.encode_png(picture))
+
+    assert (picture.dtype, True) == (actual.dtype, actual.flags.c_contiguous)
+    np.testing.assert_array_equal(actual, picture)
+
+
+def test_a_stored_mask_comes_back_as_0_and_255() -> None:
+    np.testing.assert_array_equal(images.decode_png(images.encode_mask(GRAY > 99)), np.where(GRAY > 99, 255, 0))
+
+
+@pytest.mark.parametrize("data", [b"", b"damaged", images.encode_png(GRAY)[:30]])
+def test_a_damaged_stored_picture_is_named(data: bytes) -> None:
+    with pytest.raises(UnreadableImage, match=f"stored picture of {len(data)} bytes is damaged"):
+        images.decode_png(data)
 
 
 def test_mask_is_stored_with_one_bit_per_pixel() -> None:

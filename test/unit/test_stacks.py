@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image as Pillow
 
-from bioseg import images, stacks
+from bioseg import images
+from bioseg.decoding import formats, stacks
 from bioseg.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 
 LIMITS = images.Limits(max_bytes=10_000, max_pixels=1000)
@@ -81,7 +82,7 @@ def test_every_pixel_of_every_page_is_kept_in_order(write: Any, kind: str, dtype
 def test_a_page_is_decoded_as_the_same_image_alone(dtype: type, options: dict[str, Any], orientation: int) -> None:
     turned = {"extratags": [(274, "H", 1, orientation, True)], **options}
     pages = samples("gray", dtype)
-    alone = [images.decode(tiff([page], **turned), LIMITS) for page in pages]
+    alone = [formats.decode(tiff([page], **turned), LIMITS) for page in pages]
     np.testing.assert_array_equal(list(stacks.pages(tiff(pages, **turned), LIMITS)), alone)
 
 

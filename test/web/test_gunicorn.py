@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from bioseg import images
+from bioseg.decoding import formats
 from bioseg.testing import twins
 
 WORKING = 503
@@ -47,7 +48,7 @@ def test_a_section_is_segmented_and_shown_to_its_owner_only(server: str) -> None
         answer = patiently(server, images.encode_png(image), owner)
         assert answer.status_code == 200, answer.text
         address = server + answer.json()["mask_url"]
-        mask = images.decode(owner.get(address, timeout=30).content, images.Limits(10**7, 10**7))
+        mask = formats.decode(owner.get(address, timeout=30).content, images.Limits(10**7, 10**7))
     assert ((mask == 255) == ~interior).mean() > 0.8
     assert requests.get(address, timeout=30).status_code == 404
 

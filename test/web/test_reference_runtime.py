@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from bioseg import images, processes
+from bioseg.decoding import formats
 from bioseg.settings import Settings
 from bioseg.testing import twins
 
@@ -80,7 +81,7 @@ def segmented(server: str, image: images.Image) -> tuple[dict[str, Any], dict[st
         body = answer.json()
         address = server + body["mask_url"].removesuffix("mask.png")
         pictures = {what: session.get(f"{address}{what}.png", timeout=30).content for what in ("mask", "probability")}
-    return body, {what: images.decode(data, images.Limits(10**7, 10**7)) for what, data in pictures.items()}
+    return body, {what: formats.decode(data, images.Limits(10**7, 10**7)) for what, data in pictures.items()}
 
 
 def _post(session: requests.Session, address: str, image: images.Image, **fields: str) -> requests.Response:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bioseg import images as pictures
-from bioseg import service, stacks, studies
+from bioseg import service, studies
 from bioseg import settings as configuration
+from bioseg.decoding import formats, stacks
 from bioseg.errors import ImageError, InvalidInput, Refused, UnknownVersion, WrongTask
 from bioseg.inference import classifying, segmenting
 from bioseg.inference.eightfold import eightfold
@@ -168,7 +169,7 @@ def _images(models: Models, file: Path) -> Iterator[tuple[str, pictures.Image]]:
     data = file.read_bytes()
     with _named(file):
         if not stacks.is_stack(data):
-            yield str(file), pictures.decode(data, models.limits)
+            yield str(file), formats.decode(data, models.limits)
             return
         for number, image in enumerate(stacks.pages(data, models.limits), 1):
             yield f"{file}, page {number}", image
@@ -176,7 +177,7 @@ def _images(models: Models, file: Path) -> Iterator[tuple[str, pictures.Image]]:
 
 def _decoded(models: Models, file: Path) -> pictures.Image:
     with _named(file):
-        return pictures.decode(file.read_bytes(), models.limits)
+        return formats.decode(file.read_bytes(), models.limits)
 
 
 @contextmanager

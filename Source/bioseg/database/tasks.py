@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import Table, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from bioseg.database.tables import Task
 
+_INSERT = cast("Table", Task.__table__).insert()
 LONGEST_WAIT = timedelta(minutes=1)
 
 
 def add(session: Session, kind: str, request_seq: int | None = None) -> None:
     """Add a task in the transaction of the record that it follows."""
     now = datetime.now(UTC)
-    session.execute(insert(Task), {"kind": kind, "request_seq": request_seq, "created_at": now, "not_before": now})
+    row = {"kind": kind, "request_seq": request_seq, "created_at": now, "not_before": now}
+    session.connection().execute(_INSERT, row)
 
 
 def claim(

@@ -5,14 +5,15 @@ from numpy.typing import NDArray
 
 from bioseg import images
 from bioseg.datasets import Sample
+from bioseg.decoding import formats
 from bioseg.errors import DatasetError
 
 UNLIMITED = images.Limits(max_bytes=2**40, max_pixels=2**40)
 
 
 def image(sample: Sample) -> images.Image:
-    """Decode the image of a sample: (H, W) or (H, W, 3), uint8 or uint16. Raises as `images.decode` does."""
-    return images.decode(sample.image.read_bytes(), UNLIMITED)
+    """Decode the image of a sample: (H, W) or (H, W, 3), uint8 or uint16. Raises as `formats.decode` does."""
+    return formats.decode(sample.image.read_bytes(), UNLIMITED)
 
 
 def foreground(sample: Sample, value: int) -> NDArray[np.bool_]:
@@ -34,7 +35,7 @@ def foreground(sample: Sample, value: int) -> NDArray[np.bool_]:
 
 def _labels(sample: Sample, number: int) -> images.Image:
     file = sample.masks[number]
-    labels = images.decode(file.read_bytes(), UNLIMITED)
+    labels = formats.decode(file.read_bytes(), UNLIMITED)
     if labels.ndim == 2:
         return labels
     if not np.array_equal(labels.min(axis=2), labels.max(axis=2)):

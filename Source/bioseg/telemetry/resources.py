@@ -1,8 +1,8 @@
 """CPU and memory of one request.
 
-CPU of a request is that of its own thread and, while it holds the inference slot, of the threads that no Python code
-started: the pools of OpenVINO, torch and OpenCV. Beside it stands the whole machine's percentage. Memory is that of the
-process.
+CPU of a request is that of its own thread, of the processes that helped it and, while it holds the inference slot, of
+the threads that no Python code started: the pools of OpenVINO, torch and OpenCV. Beside it stands the whole machine's
+percentage. Memory is that of the process.
 """
 
 import os
@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import psutil
 
+from bioseg import helped
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -24,7 +26,7 @@ class Resources:
     Parameters
     ----------
     cpu_seconds
-        CPU seconds of its thread and of its inference.
+        CPU seconds of its thread, of its decoding in another process, and of its inference.
     cpu_percent
         Share of all the machine's CPUs that was busy, with whatever, during the request: 0 to 100. The kernel counts
         in hundredths of a second, so a short request's figure is coarse.
@@ -50,7 +52,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._thread = time.thread_time()
+        self._own = _own()
         self._wall = time.perf_counter()
         self._machine = _machine()
         self._pools = 0.0
@@ -66,11 +68,16 @@ class Meter:
 
     def read(self) -> Resources:
         """Return what was used so far."""
-        cpu = time.thread_time() - self._thread + self._pools
+        cpu = _own() - self._own + self._pools
         elapsed = time.perf_counter() - self._wall
         busy, total = (after - before for after, before in zip(_machine(), self._machine, strict=True))
         share = busy / total if total > 0 else cpu / max(elapsed, 1e-9) / (os.cpu_count() or 1)
         return Resources(cpu, 100 * min(1.0, max(0.0, share)), psutil.Process().memory_info().rss / 2**20)
+
+
+def _own() -> float:
+    """CPU seconds of this thread, and of other processes for it."""
+    return time.thread_time() + helped.cpu_seconds()
 
 
 class _Machine(NamedTuple):

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ Unsigned = NDArray[np.uint8] | NDArray[np.uint16]
 
 MAX_SEARCHED: Final = 64
 """How many directories of a TIFF are searched for a second full page: each costs time to read."""
+BAND_SAMPLES: Final = 2**20
 _ALPHA: Final = ((1,), (2,))
 
 
@@ -86,12 +88,27 @@ def unsigned(samples: NDArray[Any], page: tifffile.TiffPage) -> Unsigned:
 
 def _spread(samples: NDArray[Any]) -> NDArray[np.uint16]:
     """Scale the finite minimum..maximum to 0..65535; infinities take the ends, NaN and a constant image become 0."""
-    finite = samples[np.isfinite(samples)]
-    if finite.size == 0:
+    low, high = _finite_range(samples)
+    spread = np.zeros(samples.shape, np.uint16)
+    for rows in bands(samples) if low < high else ():
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            wide = samples[rows].astype(np.float64)
+        share: NDArray[np.float64] = (np.clip(wide, low, high) - low) / (high - low)
+        spread[rows] = np.rint(np.nan_to_num(share, nan=0.0) * 65535)
+    return spread
+
+
+def _finite_range(samples: NDArray[Any]) -> tuple[float, float]:
+    finite = (band[np.isfinite(band)] for band in (samples[rows] for rows in bands(samples)))
+    ranges = [(float(band.min()), float(band.max())) for band in finite if band.size]
+    if not ranges:
         raise UnreadableImage("Every sample of the TIFF is NaN or infinite: it holds no picture; export it again.")
     # Beyond 1e300 the difference of two float64 could overflow.
-    low, high = np.clip([float(finite.min()), float(finite.max())], -1e300, 1e300)
-    if low == high:
-        return np.zeros(samples.shape, np.uint16)
-    share: NDArray[np.float64] = (np.clip(samples.astype(np.float64), low, high) - low) / (high - low)
-    return np.rint(np.nan_to_num(share, nan=0.0) * 65535).astype(np.uint16)
+    low, high = np.clip([min(ranges)[0], max(high for _, high in ranges)], -1e300, 1e300)
+    return float(low), float(high)
+
+
+def bands(samples: NDArray[Any]) -> Iterator[slice]:
+    """Rows of (H, ...) in turns of about a million samples: what is computed from them stays small."""
+    step = max(1, BAND_SAMPLES * len(samples) // samples.size)
+    return (slice(start, start + step) for start in range(0, len(samples), step))

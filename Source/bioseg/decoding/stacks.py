@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from bioseg import images, tiff_pages
+from bioseg.decoding import content, essentials, formats, tiff_pages
 from bioseg.errors import ImageError, ImageTooLarge, UnsupportedFormat
 from bioseg.images import Image, Limits
 
@@ -17,14 +17,15 @@ MAX_PAGES: Final = 10_000
 
 def is_stack(data: bytes) -> bool:
     """Tell whether a file is a TIFF of several images; raises ImageError when it is none that is read, or damaged."""
-    if images.sniff(data) != "TIFF":
+    if content.sniff(data) != "TIFF":
         return False
-    with images.damage_named("TIFF"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+    essentials.check_tiff(data, tiff_pages.MAX_SEARCHED)
+    with formats.damage_named("TIFF"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
         return tiff_pages.stack_in(tiff) is not None
 
 
 def pages(data: bytes, limits: Limits) -> Iterator[Image]:
-    """Decode the images of a TIFF one by one, each as `images.decode` does one alone.
+    """Decode the images of a TIFF one by one, each as `formats.decode` does one alone.
 
     Pages of another size than the first are thumbnails or pyramid levels, and skipped.
 
@@ -46,7 +47,8 @@ def pages(data: bytes, limits: Limits) -> Iterator[Image]:
     UnsupportedFormat
         As well when several planes lie behind one page, or a page is turned otherwise than the first.
     """
-    with images.damage_named("TIFF"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+    essentials.check_tiff(data, MAX_PAGES)
+    with formats.damage_named("TIFF"), tifffile.TiffFile(io.BytesIO(data)) as tiff:
         size = None
         for number, page in enumerate(_listed(tiff), 1):
             try:
@@ -76,8 +78,8 @@ def _decoded(data: bytes, page: tifffile.TiffPage, limits: Limits) -> Image:
         raise ImageTooLarge(f"It takes {stored:,} bytes; at most {limits.max_bytes:,} are allowed. Crop or shrink it.")
     if page.imagedepth > 1:
         raise UnsupportedFormat(f"It holds {page.imagedepth} planes; save the TIFF with one page for each plane.")
-    with images.damage_named("TIFF"):
-        return images.decode_page(data, page, limits)
+    with formats.damage_named("TIFF"):
+        return formats.decode_page(data, page, limits)
 
 
 def encode(pictures: Sequence[NDArray[Any]]) -> bytes:
