@@ -113,9 +113,9 @@ def _operators(platform: Platform) -> Finding:
 def _blobs(platform: Platform) -> Finding:
     data = secrets.token_bytes(16)
     try:
-        key = platform.blobs.put(data)
-        platform.blobs.get(key)
-        platform.blobs.delete(key)
+        key = platform.pictures.blobs.put(data)
+        platform.pictures.blobs.get(key)
+        platform.pictures.blobs.delete(key)
     except (BiosegError, OSError) as error:
         return Finding("blobs", ok=False, found=str(error), remedy="check BIOSEG_BLOBS and that it can be written")
     return Finding("blobs", ok=True, found="keeps what it is given")

@@ -1,9 +1,9 @@
 """What is done now and then: pictures whose time is up are deleted, and what nobody needs any more is cleared away."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from bioseg import records, storing
+from bioseg import records
 from bioseg.database import engine, requests, tasks
 from bioseg.errors import UnknownRequest
 from bioseg.platform import Platform
@@ -16,11 +16,9 @@ TASKS_KEPT = timedelta(days=7)
 BATCH = 100
 
 
-def tidy(platform: Platform, now: datetime) -> None:
-    """Do everything that is due; any number of processes may do it at once."""
-    abandoned = storing.discard_abandoned(platform)
-    if abandoned:
-        log.warning("the pictures of %d uploads whose process died were discarded", abandoned)
+def tidy(platform: Platform, now: datetime | None = None) -> None:
+    """Do everything that is due at a moment, or now; any number of processes may do it at once."""
+    now = now or datetime.now(UTC)
     if platform.settings.retention_days:
         expired = delete_before(platform, now - timedelta(days=platform.settings.retention_days))
         if expired:

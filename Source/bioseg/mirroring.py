@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
@@ -10,7 +11,16 @@ from sqlalchemy.orm import Session, sessionmaker
 from bioseg.database import engine
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BlobNotFound
-from bioseg.storage import Blobs, Mirror
+from bioseg.storage import Mirror
+
+
+class Source(Protocol):
+    """Where the pictures come from."""
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes, or raise BlobNotFound."""
+        ...
+
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +33,7 @@ class _Copy:
     description: bytes
 
 
-def agree(sessions: sessionmaker[Session], blobs: Blobs, mirror: Mirror, seq: int) -> None:
+def agree(sessions: sessionmaker[Session], pictures: Source, mirror: Mirror, seq: int) -> None:
     """Make the mirror hold what the record with this sequence number says now, and note its path there.
 
     The folder is `<study>/<YYYY-MM-DD>/<id>` (UTC) with `image.png`, `mask.png`, `probability.png`,
@@ -40,7 +50,7 @@ def agree(sessions: sessionmaker[Session], blobs: Blobs, mirror: Mirror, seq: in
         record = session.get_one(RequestRecord, seq)
     while True:
         copy = _copy(record)
-        path = _make(blobs, mirror, record, copy)
+        path = _make(pictures, mirror, record, copy)
         with sessions.begin() as session:
             record = session.scalars(select(RequestRecord).where(RequestRecord.seq == seq).with_for_update()).one()
             if _copy(record) == copy:
@@ -71,7 +81,7 @@ def _copy(record: RequestRecord) -> _Copy | None:
     )
 
 
-def _make(blobs: Blobs, mirror: Mirror, record: RequestRecord, copy: _Copy | None) -> str | None:
+def _make(pictures: Source, mirror: Mirror, record: RequestRecord, copy: _Copy | None) -> str | None:
     folder = f"{record.study}/{record.created_at:%Y-%m-%d}/{record.id}"
     if copy is None:
         mirror.remove(folder)
@@ -79,7 +89,7 @@ def _make(blobs: Blobs, mirror: Mirror, record: RequestRecord, copy: _Copy | Non
     files = {"request.json": copy.description}
     for name, key in copy.pictures.items():
         try:
-            files[name] = blobs.get(key)
+            files[name] = pictures.get(key)
         except BlobNotFound as error:  # deleted since, or lost: the rest is worth keeping
             log.warning("request %s is mirrored without %s: %s", record.id, name, error)
     return mirror.keep(folder, files)

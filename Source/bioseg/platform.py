@@ -15,12 +15,13 @@ from bioseg.database import engine
 from bioseg.decoding.confined import Confined
 from bioseg.errors import BiosegError
 from bioseg.locks import Locks
+from bioseg.pictures import Pictures
 from bioseg.queueing import Queue
 from bioseg.registry import Registry
 from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.runtime import Loader, Runtime
 from bioseg.settings import Settings
-from bioseg.storage import Blobs, open_blobs
+from bioseg.storage import open_blobs
 
 DECODERS = 2
 """Files that one process decodes at once."""
@@ -47,7 +48,7 @@ class Platform(Models):
     """Everything a request needs, wired once per process; `pool` does what waits for a disk or for other C code."""
 
     sessions: sessionmaker[Session]
-    blobs: Blobs
+    pictures: Pictures
     decode: Decoder
     locks: Locks
     queue: Queue
@@ -66,12 +67,13 @@ def open_platform(settings: Settings, load: Loader | None = None) -> Platform:
     engine.migrate(settings.resolved_database_url)
     models = open_models(settings, load)
     locks = Locks(settings.state_dir.resolve() / "locks")
+    sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
     return Platform(
         settings=settings,
         registry=models.registry,
         runtime=models.runtime,
-        sessions=sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False),
-        blobs=open_blobs(settings.resolved_blobs, settings.s3_endpoint),
+        sessions=sessions,
+        pictures=Pictures(sessions, open_blobs(settings.resolved_blobs, settings.s3_endpoint), locks),
         decode=Confined(DECODERS),
         locks=locks,
         queue=Queue(locks, settings.queue),

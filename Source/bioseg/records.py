@@ -1,19 +1,22 @@
 """What becomes of a request afterwards: it is found, listed, judged, deleted, and its pictures are shown."""
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from bioseg import images, storing, studies
-from bioseg.database import engine, pending, requests, tasks
+from bioseg import images, studies
+from bioseg.database import engine, moves, requests, tasks
 from bioseg.database.tables import RequestRecord
-from bioseg.errors import BlobNotFound, InvalidInput, UnknownRequest
+from bioseg.errors import BlobNotFound, InvalidInput, StoreUnavailable, UnknownRequest
+from bioseg.pictures import key_of
 from bioseg.platform import Platform
+
+log = logging.getLogger(__name__)
 
 Picture = Literal["image", "mask", "overlay", "probability"]
 
@@ -84,25 +87,26 @@ def give_feedback(platform: Platform, request_id: str, owner: str | None, feedba
         "comment": feedback.comment,
         "feedback_at": datetime.now(UTC),
     }
-    with storing.deposit(platform, request_id) as pictures:
-        if mask is not None:
-            pictures.put("corrected_mask_blob", partial(images.encode_mask, mask))
-        keys = pictures.keys()
-        with platform.sessions.begin() as session:
-            record = session.get_one(RequestRecord, record.seq, with_for_update=True)
-            if record.deleted_at is not None:
-                raise _unknown(request_id)
-            storing.settle(session, request_id, keys.values())
-            former = record.corrected_mask_blob if keys else None
-            for column, value in (given | keys).items():
-                if value is not None:
-                    setattr(record, column, value)
-            if former is not None:
-                pending.announce(session, request_id, [former], datetime.now(UTC))
-            _mirror(platform, session, record)
-    if former is not None:
-        storing.discard(platform, request_id)
+    corrected = None if mask is None else images.encode_mask(mask)
+    with platform.sessions.begin() as session:
+        record = session.get_one(RequestRecord, record.seq, with_for_update=True)
+        if record.deleted_at is not None:
+            raise _unknown(request_id)
+        for column, value in given.items():
+            if value is not None:
+                setattr(record, column, value)
+        if corrected is not None:
+            _replace_corrected_mask(session, record, corrected)
+        _mirror(platform, session, record)
     return record
+
+
+def _replace_corrected_mask(session: Session, record: RequestRecord, mask: bytes) -> None:
+    now, former = datetime.now(UTC), record.corrected_mask_blob
+    record.corrected_mask_blob = key_of(mask)
+    moves.into_store(session, {record.corrected_mask_blob: mask}, now)
+    if former is not None:
+        moves.out_of_store(session, [former], now)
 
 
 def _mirror(platform: Platform, session: Session, record: RequestRecord) -> None:
@@ -122,13 +126,24 @@ def _corrected_mask(platform: Platform, record: RequestRecord, data: bytes) -> N
 
 
 def delete(platform: Platform, request_id: str, owner: str | None) -> None:
-    """Remove the pictures of a request and keep its numbers; pictures that other requests share stay."""
+    """Remove the pictures of a request and keep its numbers; pictures that other requests share stay.
+
+    Raises
+    ------
+    UnknownRequest
+        When there is none, it was deleted, or it is somebody else's.
+    """
     record = find(platform, request_id, owner)
     now = datetime.now(UTC)
     with platform.sessions.begin() as session:
-        pending.announce(session, request_id, requests.forget(session, record.seq, now), now)
+        keys = requests.forget(session, record.seq, now)
+        moves.out_of_store(session, keys, now)
         _mirror(platform, session, record)
-    storing.discard(platform, request_id)
+    try:
+        for key in keys:
+            platform.pictures.settle(key)
+    except StoreUnavailable as error:
+        log.warning("the pictures of request %s are left to the worker: %s", request_id, error)
 
 
 def picture(platform: Platform, record: RequestRecord, what: Picture) -> bytes:
@@ -145,7 +160,7 @@ def picture(platform: Platform, record: RequestRecord, what: Picture) -> bytes:
     key = {"image": record.image_blob, "mask": record.mask_blob, "probability": record.probability_blob}[what]
     if key is None:
         raise BlobNotFound(f"request {record.id} has no {what}")
-    return platform.blobs.get(key)
+    return platform.pictures.get(key)
 
 
 def _pixels(platform: Platform, record: RequestRecord, what: Picture) -> images.Image:

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,16 +13,16 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from bioseg import errors, helped, images, storing, studies
-from bioseg.database import engine, exclusive, requests, tasks
+from bioseg import errors, helped, images, studies
+from bioseg.database import engine, exclusive, moves, requests, tasks
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BiosegError, Busy, IdempotencyConflict, ImageError, InvalidInput, Refused, WrongTask
 from bioseg.inference import classifying, segmenting
+from bioseg.pictures import key_of
 from bioseg.platform import Platform
 from bioseg.policy import admission
 from bioseg.policy.admission import Admission
 from bioseg.runtime import Arm, Runtime
-from bioseg.storing import Deposit
 from bioseg.study import Study, Task
 from bioseg.telemetry.resources import Meter
 
@@ -177,10 +177,10 @@ def _first(platform: Platform, upload: Upload, study: Study, key: _Key | None) -
         with platform.queue.place():
             with cost.watch.stage("decode"):
                 image = platform.decode(upload.data, platform.limits)
-            with storing.deposit(platform, record.id) as pictures:
-                pictures.put("image_blob", partial(images.encode_png, image))
-                _process(platform, image, upload, study, record, cost, pictures)
-                _store(platform, record, cost, key, pictures)
+            copying = helped.submit(platform.pool, partial(images.encode_png, image))  # while the networks run
+            pictures = _process(platform, image, upload, study, record, cost)
+            pictures["image_blob"] = helped.result(copying)
+            _store(platform, record, pictures, cost, key)
     except (Busy, IdempotencyConflict, SQLAlchemyError):
         raise
     except Exception as error:  # whatever it is, what the request cost has to be on record
@@ -237,15 +237,9 @@ def screen_of(record: RequestRecord) -> dict[str, str | float | None]:
 
 
 def _process(
-    platform: Platform,
-    image: images.Image,
-    upload: Upload,
-    study: Study,
-    record: RequestRecord,
-    cost: _Cost,
-    pictures: Deposit,
-) -> None:
-    """Screen and run; fills the record in and adds to the pictures, by the column that is to hold their key."""
+    platform: Platform, image: images.Image, upload: Upload, study: Study, record: RequestRecord, cost: _Cost
+) -> dict[str, bytes]:
+    """Screen and run; fills the record in and gives its results as PNG, by the column that is to hold their key."""
     watch = cost.watch
     record.height, record.width = image.shape[:2]
     probability = None
@@ -262,15 +256,13 @@ def _process(
                     probability = segmenting.foreground_probability(arm.predict, arm.contract, image)
                 else:
                     _classify(arm, image, record)
-    if probability is not None:
-        with watch.stage("encode"):
-            mask = probability > arm.contract.threshold
-            record.foreground_fraction = float(mask.mean())
-            encoding = helped.submit(platform.pool, partial(images.encode_probability, probability))
-            mask_png = images.encode_mask(mask)
-            pictures.put("mask_blob", lambda: mask_png)
-            probability_png = helped.result(encoding)
-            pictures.put("probability_blob", lambda: probability_png)
+    if probability is None:
+        return {}
+    with watch.stage("encode"):
+        mask = probability > arm.contract.threshold
+        record.foreground_fraction = float(mask.mean())
+        encoding = helped.submit(platform.pool, partial(images.encode_probability, probability))
+        return {"mask_blob": images.encode_mask(mask), "probability_blob": helped.result(encoding)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,15 +304,16 @@ def _classify(arm: Arm, image: images.Image, record: RequestRecord) -> None:
     record.predicted = arm.contract.classes[int(probabilities.argmax())]
 
 
-def _store(platform: Platform, record: RequestRecord, cost: _Cost, key: _Key | None, pictures: Deposit) -> None:
-    """When the pictures are kept, keep the record and what must follow it, in one transaction."""
-    with cost.watch.stage("store"):
-        keys = pictures.keys()
+def _store(
+    platform: Platform, record: RequestRecord, pictures: Mapping[str, bytes], cost: _Cost, key: _Key | None
+) -> None:
+    """Keep pictures, record and what must follow it in one transaction."""
+    keys = {column: key_of(data) for column, data in pictures.items()}
     for column, blob in keys.items():
         setattr(record, column, blob)
     cost.note(record)
     with platform.sessions.begin() as session:
-        storing.settle(session, record.id, keys.values())
+        moves.into_store(session, {keys[column]: data for column, data in pictures.items()}, record.created_at)
         _add(session, record, key)
         if platform.settings.blobs_mirror:
             tasks.add(session, "mirror", record.seq)

@@ -22,7 +22,7 @@ from bioseg.database import tasks
 from bioseg.database.tables import Task
 from bioseg.errors import BiosegError, StoreUnavailable
 from bioseg.platform import Platform
-from bioseg.storage import Blobs, Mirror, open_mirror
+from bioseg.storage import Mirror, open_mirror
 from bioseg.telemetry import tracking_server
 
 log = logging.getLogger(__name__)
@@ -61,27 +61,34 @@ def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     handlers = _handlers(platform)
     if once:
-        housekeeping.tidy(platform, datetime.now(UTC))
+        housekeeping.tidy(platform)
+        while not stop.is_set() and platform.pictures.settle_waiting():
+            pass
         _side_by_side([partial(drain, platform.sessions, [handler], name, stop) for handler in handlers], stop)
         return
     look = partial(attend, platform.sessions, handlers, name, stop, platform.settings.sync_seconds)
-    _side_by_side([look, partial(_keep_tidy, platform, stop)], stop)
+    store = partial(_again_and_again, "storing", platform.pictures.settle_waiting, platform.settings.sync_seconds, stop)
+    tidy = partial(_again_and_again, "housekeeping", partial(housekeeping.tidy, platform), _TIDY_SECONDS, stop)
+    _side_by_side([look, store, tidy], stop)
 
 
-def _keep_tidy(platform: Platform, stop: threading.Event) -> None:
+def _again_and_again(what: str, do: Callable[[], object], seconds: float, stop: threading.Event) -> None:
+    """Do something every so many seconds, and at once again while there was something to do."""
     while not stop.is_set():
+        done: object = None
         try:
-            housekeeping.tidy(platform, datetime.now(UTC))
+            done = do()
         except (BiosegError, DBAPIError, OSError) as error:
-            log.warning("housekeeping waits: %s", error.orig if isinstance(error, DBAPIError) else error)
-        stop.wait(_TIDY_SECONDS)
+            log.warning("%s waits: %s", what, error.orig if isinstance(error, DBAPIError) else error)
+        if not done:
+            stop.wait(seconds)
 
 
 def _handlers(platform: Platform) -> list[Handler]:
     handlers = [telemetry(platform.sessions, platform.settings.tracking_uri)]
     mirror = open_mirror(platform.settings)
     if mirror is not None:
-        handlers.append(mirrored(platform.sessions, platform.blobs, mirror))
+        handlers.append(mirrored(platform.sessions, platform.pictures, mirror))
     return handlers
 
 
@@ -180,12 +187,12 @@ def telemetry(sessions: sessionmaker[Session], tracking_uri: str) -> Handler:
     return Handler("telemetry", do, mlflow_shipper.BATCH)
 
 
-def mirrored(sessions: sessionmaker[Session], blobs: Blobs, mirror: Mirror) -> Handler:
+def mirrored(sessions: sessionmaker[Session], pictures: mirroring.Source, mirror: Mirror) -> Handler:
     """Make the handler that keeps copies of requests in a mirror; one request at a time, so that each fails alone."""
 
     def do(batch: Sequence[Task]) -> None:
         for task in batch:
             if task.request_seq is not None:
-                mirroring.agree(sessions, blobs, mirror, task.request_seq)
+                mirroring.agree(sessions, pictures, mirror, task.request_seq)
 
     return Handler("mirror", do, batch=1, lease=_UPLOAD_LEASE)

@@ -5,7 +5,7 @@ import { copyOf, duration, element, find, findAll, percent } from "./dom.js";
 import { tint } from "./mask.js";
 
 const VERDICTS = { accept: "Accepted", ask: "Doubtful", reject: "Refused" };
-const STAGES = ["decode", "screen", "model", "encode", "store"];
+const STAGES = ["decode", "screen", "model", "encode"];
 
 export async function show(place, record) {
   const view = copyOf(`${record.task}-template`);

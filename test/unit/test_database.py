@@ -2,7 +2,6 @@
 
 import multiprocessing
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InternalError, StatementError
 from sqlalchemy.orm import Session, sessionmaker
 
-from bioseg.database import pending, requests
+from bioseg.database import moves, requests
 from bioseg.database.engine import connect, migrate, reading
 from bioseg.database.tables import Base, RequestRecord
 from bioseg.errors import Busy, IdempotencyConflict, SettingsError
@@ -226,28 +225,30 @@ def test_forgetting_gives_the_blobs_that_the_record_named(sessions: sessionmaker
 
 def test_a_blob_is_named_as_long_as_one_record_names_it(sessions: sessionmaker[Session]) -> None:
     seqs = stored(sessions, *(record(number, image_blob="1" * 64) for number in range(2)))
-    unnamed = []
+    named = []
     for seq in seqs:
         with sessions.begin() as session:
-            unnamed.append(requests.unnamed(session, requests.forget(session, seq, NOON)))
-    assert unnamed == [[], ["1" * 64]]
+            requests.forget(session, seq, NOON)
+            session.flush()
+            named.append(moves.is_named(session, "1" * 64))
+    assert named == [True, False]
 
 
-def test_a_blob_that_an_upload_is_storing_is_named(sessions: sessionmaker[Session]) -> None:
+def test_bytes_are_kept_until_their_move_is_settled(sessions: sessionmaker[Session]) -> None:
     with sessions.begin() as session:
-        pending.announce(session, "7" * 32, ["1" * 64], NOON)
+        moves.into_store(session, {"1" * 64: b"one", "2" * 64: b"two"}, NOON)
+        moves.out_of_store(session, ["2" * 64, "3" * 64], NOON)
     with sessions.begin() as session:
-        assert requests.unnamed(session, ["1" * 64, "2" * 64]) == ["2" * 64]
+        kept = [moves.data(session, digit * 64) for digit in "123"]
+        moves.settled(session, "1" * 64)
+        assert (kept, moves.waiting(session, 9)) == ([b"one", b"two", None], ["2" * 64, "3" * 64])
 
 
-def test_only_what_was_announced_can_be_settled(sessions: sessionmaker[Session]) -> None:
+def test_bytes_come_to_a_blob_that_was_to_be_removed(sessions: sessionmaker[Session]) -> None:
     with sessions.begin() as session:
-        pending.announce(session, "7" * 32, ["1" * 64, "1" * 64, "2" * 64], NOON)
-        pending.announce(session, "8" * 32, ["3" * 64], NOON)
-    with sessions.begin() as session:
-        settled = pending.settle(session, "7" * 32, ["1" * 64, "3" * 64])
-        rest = pending.settle_all(session, "7" * 32)
-    assert (settled, rest) == ({"1" * 64}, {"2" * 64})
+        moves.out_of_store(session, ["1" * 64], NOON)
+        moves.into_store(session, {"1" * 64: b"one"}, NOON)
+        assert moves.data(session, "1" * 64) == b"one"
 
 
 def test_forgetting_keeps_the_numbers(sessions: sessionmaker[Session]) -> None:
@@ -308,24 +309,6 @@ def test_forgetting_ends_the_idempotency_keys_of_that_request_only(sessions: ses
         requests.forget(session, 1, NOON)
     found = [recall(sessions, owner, "0" * 64, timedelta(0)) for owner in (ALICE, BOB)]
     assert found == [None, f"{2:032x}"]
-
-
-def test_those_who_name_and_remove_blobs_go_one_at_a_time(sessions: sessionmaker[Session]) -> None:
-    inside: list[int] = []
-    together = threading.Barrier(4)
-
-    def pass_through(number: int) -> list[int]:
-        together.wait()
-        with sessions.begin() as session:
-            requests.one_at_a_time(session)
-            inside.append(number)
-            time.sleep(0.02)
-            met = list(inside)
-            inside.remove(number)
-        return met
-
-    with ThreadPoolExecutor(4) as pool:
-        assert [[number] for number in range(4)] == list(pool.map(pass_through, range(4)))
 
 
 def test_an_idempotency_key_with_another_body_is_refused(sessions: sessionmaker[Session]) -> None:

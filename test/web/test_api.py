@@ -38,7 +38,7 @@ def test_segment_names_screen_arm_and_versions(upload: Post, section: bytes) -> 
 
 
 def test_segment_times_each_stage(upload: Post, section: bytes) -> None:
-    assert set(upload(section).json["timings_ms"]) == {"decode", "screen", "model", "encode", "store", "total"}
+    assert set(upload(section).json["timings_ms"]) == {"decode", "screen", "model", "encode", "total"}
 
 
 def test_the_mask_has_the_size_of_the_upload_and_its_fraction_of_foreground(

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from bioseg import housekeeping, records, service
-from bioseg.database import engine, pending, tasks
-from bioseg.database.tables import IdempotencyKey, PendingBlob, RequestRecord, Task
+from bioseg.database import engine, tasks
+from bioseg.database.tables import IdempotencyKey, RequestRecord, Task
 from bioseg.errors import UnknownRequest
 from bioseg.platform import Platform
 from bioseg.service import Upload
@@ -45,8 +45,10 @@ def count(platform: Platform, table: type) -> int:
 
 def test_pictures_leave_the_disk_when_their_time_is_up(keeping: Platform, section: bytes) -> None:
     age(keeping, upload(keeping, section), 31)
+    keeping.pictures.settle_waiting()
+    before = len(files(keeping))
     housekeeping.tidy(keeping, NOW)
-    assert files(keeping) == []
+    assert (before, files(keeping)) == (3, [])
 
 
 def test_the_numbers_of_an_expired_request_stay(keeping: Platform, section: bytes) -> None:
@@ -88,23 +90,6 @@ def test_more_than_a_batch_is_deleted(keeping: Platform, section: bytes) -> None
         copies = [given | {"seq": number, "id": f"{number:032x}"} for number in range(10, 11 + housekeeping.BATCH)]
         session.execute(insert(RequestRecord), copies)
     assert housekeeping.delete_before(keeping, NOW - timedelta(days=30)) == housekeeping.BATCH + 1
-
-
-def test_what_a_dead_process_announced_and_stored_is_discarded(platform: Platform) -> None:
-    key = platform.blobs.put(b"the picture of an upload that was never recorded")
-    with platform.sessions.begin() as session:
-        pending.announce(session, "7" * 32, [key], NOW)
-    housekeeping.tidy(platform, NOW)
-    assert (platform.blobs.exists(key), count(platform, PendingBlob)) == (False, 0)
-
-
-def test_what_a_living_process_is_storing_stays(platform: Platform) -> None:
-    with platform.locks.hold(f"storing {'7' * 32}"):
-        key = platform.blobs.put(b"the picture of a slow upload")
-        with platform.sessions.begin() as session:
-            pending.announce(session, "7" * 32, [key], NOW)
-        housekeeping.tidy(platform, NOW)
-        assert (platform.blobs.exists(key), count(platform, PendingBlob)) == (True, 1)
 
 
 def test_done_tasks_are_forgotten_after_a_week(platform: Platform) -> None:

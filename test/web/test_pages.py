@@ -105,7 +105,7 @@ def test_the_line_of_an_upload_has_the_id_of_its_record(upload, section: bytes, 
 def test_the_browser_is_told_how_long_each_stage_took(upload, section: bytes) -> None:
     timings = upload(section).headers["Server-Timing"]
     stages = [each.split(";dur=")[0] for each in timings.split(", ")]
-    assert stages == ["decode", "screen", "model", "encode", "store", "total"]
+    assert stages == ["decode", "screen", "model", "encode", "total"]
 
 
 def test_the_application_loads_no_framework() -> None:

@@ -26,6 +26,7 @@ from bioseg.records import Feedback
 from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.runtime import Runtime
 from bioseg.service import Upload
+from bioseg.storage import Blobs
 from bioseg.testing.fake_blobs import MemoryBlobs
 
 ALICE, BOB = "a" * 32, "b" * 32
@@ -44,19 +45,11 @@ def mask(*foreground: int) -> bytes:
 
 
 class WatchedBlobs(MemoryBlobs):
-    """Calls out after each put, with how many there were, and before each delete."""
+    """Calls out before each delete."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.puts = 0
-        self.after_put: Callable[[int], None] = lambda _: None
         self.before_delete: Callable[[], None] = lambda: None
-
-    def put(self, data: bytes) -> str:
-        key = super().put(data)
-        self.puts += 1
-        self.after_put(self.puts)
-        return key
 
     def delete(self, key: str) -> None:
         self.before_delete()
@@ -75,6 +68,27 @@ class Overtaken(sessionmaker[Session]):
         return super().begin()
 
 
+def keeping_in(blobs: Blobs, platform: Platform) -> Platform:
+    return dataclasses.replace(platform, pictures=dataclasses.replace(platform.pictures, blobs=blobs))
+
+
+def decoding_after(platform: Platform, first: Callable[[], object]) -> Platform:
+    """The platform, where something else happens while a request is served: before its image is decoded, once."""
+    others = [first]
+
+    def decode(data: bytes, limits: images.Limits) -> images.Image:
+        while others:
+            others.pop()()
+        return platform.decode(data, limits)
+
+    return dataclasses.replace(platform, decode=decode)
+
+
+def settle(platform: Platform) -> None:
+    while platform.pictures.settle_waiting():
+        pass
+
+
 @pytest.fixture
 def blobs() -> WatchedBlobs:
     return WatchedBlobs()
@@ -82,13 +96,13 @@ def blobs() -> WatchedBlobs:
 
 @pytest.fixture
 def platform(make_platform: Make, blobs: WatchedBlobs) -> Platform:
-    return dataclasses.replace(make_platform(), blobs=blobs)
+    return keeping_in(blobs, make_platform())
 
 
 @pytest.fixture
 def shared(make_platform: Make, blobs: WatchedBlobs, database_url: str) -> Iterator[Platform]:
     """A platform on each kind of database."""
-    platform = dataclasses.replace(make_platform(database_url=database_url), blobs=blobs)
+    platform = keeping_in(blobs, make_platform(database_url=database_url))
     yield platform
     platform.sessions.kw["bind"].dispose()
 
@@ -99,7 +113,12 @@ def stored(platform: Platform, request_id: str) -> RequestRecord:
 
 
 def all_pictures(platform: Platform, record: RequestRecord) -> list[bool]:
-    return [platform.blobs.exists(str(getattr(record, f"{name}_blob"))) for name in ("image", "mask", "probability")]
+    """Whether each picture of a record can be read, before and after the worker has moved them."""
+    found = []
+    for _ in range(2):
+        found += [bool(records.picture(platform, record, what)) for what in ("image", "mask", "probability")]
+        settle(platform)
+    return found
 
 
 class TestFeedback:
@@ -130,6 +149,7 @@ class TestFeedback:
                 dataclasses.replace(platform, sessions=sessions), record.id, ALICE, Feedback(mask=mask(1))
             )
         kept = stored(platform, record.id)
+        settle(platform)
         assert (True, None, {}) == (kept.deleted_at is not None, kept.corrected_mask_blob, blobs.stored)
 
     def test_a_second_corrected_mask_takes_the_place_of_the_first(
@@ -140,6 +160,7 @@ class TestFeedback:
             str(records.give_feedback(platform, record.id, ALICE, Feedback(mask=mask(pixel))).corrected_mask_blob)
             for pixel in (1, 2)
         )
+        settle(platform)
         assert (False, True) == (blobs.exists(first), blobs.exists(second))
 
     @pytest.mark.parametrize("again", [mask(1), mask(2)], ids=["the same", "another"])
@@ -150,6 +171,7 @@ class TestFeedback:
         for record in (mine, other):
             records.give_feedback(platform, record.id, ALICE, Feedback(mask=mask(1)))
         records.give_feedback(platform, mine.id, ALICE, Feedback(mask=again))
+        settle(platform)
         assert blobs.exists(str(stored(platform, other.id).corrected_mask_blob))
 
 
@@ -158,19 +180,16 @@ class TestDeletion:
         self, shared: Platform, blobs: WatchedBlobs, section: bytes
     ) -> None:
         first = service.segment(shared, upload(section))
-
-        def delete_first(puts: int) -> None:
-            if puts == 6:
-                records.delete(shared, first.id, ALICE)
-
-        blobs.after_put = delete_first
-        second = service.segment(shared, upload(section, BOB))
-        assert [True] * 3 == all_pictures(shared, second)
+        settle(shared)
+        overtaken = decoding_after(shared, lambda: records.delete(shared, first.id, ALICE))
+        second = service.segment(overtaken, upload(section, BOB))
+        assert [True] * 6 == all_pictures(shared, second)
 
     def test_while_the_record_of_an_equal_image_is_written_costs_that_one_no_picture(
         self, shared: Platform, blobs: WatchedBlobs, section: bytes
     ) -> None:
         first = service.segment(shared, upload(section))
+        settle(shared)
         answers: list[RequestRecord] = []
         equal = threading.Thread(target=lambda: answers.append(service.segment(shared, upload(section, BOB))))
 
@@ -182,13 +201,13 @@ class TestDeletion:
         blobs.before_delete = let_the_other_go_on
         records.delete(shared, first.id, ALICE)
         equal.join(20)
-        assert [True] * 3 == all_pictures(shared, answers[0])
+        assert [True] * 6 == all_pictures(shared, answers[0])
 
     def test_ends_the_idempotency_key_of_the_request(self, platform: Platform, section: bytes) -> None:
         first = service.segment(platform, upload(section, key="k"))
         records.delete(platform, first.id, ALICE)
         again = service.segment(platform, upload(section, key="k"))
-        assert ([True] * 3, True) == (all_pictures(platform, again), again.id != first.id)
+        assert ([True] * 6, True) == (all_pictures(platform, again), again.id != first.id)
 
 
 class TestIdempotencyKey:
@@ -215,18 +234,15 @@ class TestIdempotencyKey:
         other = images.encode_png(np.zeros((64, 64), np.uint8))
         elsewhere = dataclasses.replace(platform, locks=Locks(tmp_path / "the locks of a machine that shares none"))
 
-        def overtake(puts: int) -> None:
-            if puts == 3:
-                service.segment(elsewhere, upload(other, key="k"))
-
-        blobs.after_put = overtake
+        overtaken = decoding_after(platform, lambda: service.segment(elsewhere, upload(other, key="k")))
         with pytest.raises(IdempotencyConflict):
-            service.segment(platform, upload(section, key="k"))
+            service.segment(overtaken, upload(section, key="k"))
         (kept,) = records.history(platform, ALICE)[0]
+        settle(platform)
         assert {kept.image_blob, kept.mask_blob, kept.probability_blob} == set(blobs.stored)
 
 
-def full(_: int) -> None:
+def full() -> None:
     raise OSError(28, "No space left on device", "/secret/place")
 
 
@@ -253,12 +269,9 @@ def breaking(predict: Predictor) -> Predictor:
 
 
 class TestCrash:
-    def test_of_the_store_is_on_record_without_its_reason(
-        self, platform: Platform, blobs: WatchedBlobs, section: bytes
-    ) -> None:
-        blobs.after_put = full
+    def test_of_the_disk_is_on_record_without_its_reason(self, platform: Platform, section: bytes) -> None:
         with pytest.raises(OSError, match="No space left"):
-            service.segment(platform, upload(section))
+            service.segment(decoding_after(platform, full), upload(section))
         (record,) = records.history(platform, ALICE)[0]
         assert ("failed", "OSError", service.OUR_FAULT) == (record.status, record.error, record.detail)
 
@@ -271,17 +284,6 @@ class TestCrash:
         assert ("failed", "telemetry", record.seq) == (record.status, task.kind, task.request_seq)
         assert record.latency_ms > 0
 
-    def test_leaves_no_picture_that_nobody_names(self, platform: Platform, blobs: WatchedBlobs, section: bytes) -> None:
-        blobs.after_put = lambda puts: full(puts) if puts == 2 else None
-        with pytest.raises(OSError, match="No space left"):
-            service.segment(platform, upload(section))
-        blobs.after_put = lambda _: None
-        kept = service.segment(platform, upload(section))
-        blobs.after_put = full
-        with pytest.raises(OSError, match="No space left"):
-            service.segment(platform, upload(section))
-        assert {kept.image_blob, kept.mask_blob, kept.probability_blob} == set(blobs.stored)
-
     def test_of_ours_tells_no_path(self, make_platform: Make, tmp_path: Path, section: bytes) -> None:
         platform = make_platform(models_dir=tmp_path / "none")
         with pytest.raises(UnknownVersion):
@@ -289,10 +291,9 @@ class TestCrash:
         (record,) = records.history(platform, ALICE)[0]
         assert ("UnknownVersion", service.OUR_FAULT) == (record.error, record.detail)
 
-    def test_can_be_found_by_the_number_of_its_request(self, platform: Platform, blobs: WatchedBlobs, section) -> None:
-        blobs.after_put = full
+    def test_can_be_found_by_the_number_of_its_request(self, platform: Platform, section: bytes) -> None:
         with pytest.raises(OSError, match="No space left") as crash:
-            service.segment(platform, upload(section))
+            service.segment(decoding_after(platform, full), upload(section))
         (record,) = records.history(platform, ALICE)[0]
         assert [f"request {record.id}"] == crash.value.__notes__
 

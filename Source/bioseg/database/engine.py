@@ -16,7 +16,6 @@ from bioseg.errors import SettingsError
 _BUSY_MS = 15_000
 _MIGRATION_LOCK = 0x62696F736567  # any number, the same in every process: "bioseg" in ASCII
 _READING = {"reading": True, "postgresql_readonly": True}
-_ANNOUNCING = {"announcing": True}
 
 
 def connect(url: str) -> Engine:
@@ -25,8 +24,8 @@ def connect(url: str) -> Engine:
     SQLite runs in WAL mode, so readers and the one writer do not wait for each other, with `synchronous=FULL`: an
     upload that was answered survives a power cut, for about a millisecond per commit. A transaction takes the write
     lock at its start (`BEGIN IMMEDIATE`), because one that first reads and then writes fails at once with "database
-    is locked" when another has written in between; `reading` opens the ones that only read, `announcing` those that a
-    power cut may undo. What is deleted is overwritten.
+    is locked" when another has written in between; `reading` opens the ones that only read. What is deleted is
+    overwritten.
 
     Parameters
     ----------
@@ -67,12 +66,6 @@ def reading(factory: sessionmaker[Session]) -> Session:
     return factory(bind=engine.execution_options(**_READING))
 
 
-def announcing(factory: sessionmaker[Session]) -> Session:
-    """Open a session whose commit, on SQLite, does not wait for the disk: a power cut may undo it, no crash does."""
-    engine: Engine = factory.kw["bind"]
-    return factory(bind=engine.execution_options(**_ANNOUNCING))
-
-
 def migrate(url: str) -> None:
     """Bring the tables up to date; several processes may call it at once, one of them does the work.
 
@@ -105,6 +98,7 @@ def _parse(url: str) -> URL:
 def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # else the driver begins transactions on its own, and deferred
     _enter_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA secure_delete=ON")
 
@@ -124,6 +118,5 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if options.get('announcing') else 'FULL'}")
-    connection.exec_driver_sql("BEGIN" if options.get("reading") else "BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

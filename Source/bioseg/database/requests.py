@@ -1,24 +1,17 @@
 """Queries on request records and idempotency keys. The caller owns the session and its transaction."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Table, delete, exists, func, or_, select, text
+from sqlalchemy import Table, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bioseg.database.tables import IdempotencyKey, PendingBlob, RequestRecord
+from bioseg.database.moves import BLOBS
+from bioseg.database.tables import IdempotencyKey, RequestRecord
 from bioseg.errors import Busy, IdempotencyConflict
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
-_BLOB_LOCK = 0x626C6F6273  # any number but the migrations', the same in every process: "blobs" in ASCII
-_BLOBS = (
-    RequestRecord.image_blob,
-    RequestRecord.mask_blob,
-    RequestRecord.probability_blob,
-    RequestRecord.corrected_mask_blob,
-)
 _INSERT = cast("Table", RequestRecord.__table__).insert()
 
 
@@ -93,43 +86,18 @@ def forget(session: Session, seq: int, now: datetime) -> list[str]:
 
     Returns
     -------
-    Keys of the blobs that it named: announce them as pending in the same transaction, then discard them.
+    Keys of the blobs that it named: note them as moves in the same transaction.
     """
-    record = session.get_one(RequestRecord, seq)
-    keys = {getattr(record, column.key) for column in _BLOBS} - {None}
-    for column in _BLOBS:
+    # A judgement must not add a corrected mask between the look and the write.
+    record = session.get_one(RequestRecord, seq, with_for_update=True)
+    keys = {getattr(record, column.key) for column in BLOBS} - {None}
+    for column in BLOBS:
         setattr(record, column.key, None)
     record.comment, record.deleted_at = None, now
     session.execute(
         delete(IdempotencyKey).where(IdempotencyKey.owner == record.owner, IdempotencyKey.request_id == record.id)
     )
     return sorted(keys)
-
-
-def unnamed(session: Session, keys: Iterable[str]) -> list[str]:
-    """Those of some blob keys that neither a record names nor an upload is storing, sorted: equal bytes are kept once.
-
-    Call it in a transaction that began with `one_at_a_time`, and delete them before its end.
-    """
-    session.flush()
-    return sorted(key for key in keys if not _is_named(session, key))
-
-
-def _is_named(session: Session, key: str) -> bool:
-    # One statement: an upload that is being recorded is seen as the one or as the other.
-    recorded = exists().where(or_(*(column == key for column in _BLOBS)))
-    pending = exists().where(PendingBlob.key == key)
-    return bool(session.scalar(select(or_(recorded, pending))))
-
-
-def one_at_a_time(session: Session) -> None:
-    """Wait for all transactions that announce blobs or remove them, and hold back further ones until this one ends.
-
-    Else one could remove what another is about to name. Call it first in the transaction, before looking at the store.
-    """
-    # On SQLite that is all: a transaction begins with its connection, and with it holds the write lock.
-    if session.connection().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _BLOB_LOCK})
 
 
 def by_key(

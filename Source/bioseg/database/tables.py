@@ -137,16 +137,16 @@ class RequestRecord(Base):
     deleted_at: Mapped[datetime | None]
 
 
-class PendingBlob(Base):
-    """A blob that an upload is storing; the transaction that records the upload removes it.
+class BlobMove(Base):
+    """A blob whose place in the blob store is to be settled: stored there when a record names it, else removed.
 
-    What stays of an upload that died in between tells which blobs nobody will name.
+    `data` holds the bytes that are to be stored, None those that are in the store already or are to be removed.
     """
 
-    __tablename__ = "pending_blobs"
+    __tablename__ = "blob_moves"
 
-    request_id: Mapped[str] = mapped_column(Hex32, primary_key=True)
-    key: Mapped[str] = mapped_column(Hex64, primary_key=True, index=True)
+    key: Mapped[str] = mapped_column(Hex64, primary_key=True)
+    data: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 

@@ -1,4 +1,4 @@
-"""The mirror's path of a record, blobs of uploads that are not recorded yet, counters of rate limits."""
+"""The mirror's path of a record, blobs on their way into the store, counters of rate limits."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,14 +15,13 @@ def upgrade() -> None:
     op.add_column("requests", sa.Column("mirror_path", sa.Text(), nullable=True))
     op.create_index("ix_requests_deleted_at_created_at", "requests", ["deleted_at", "created_at"])
     op.create_table(
-        "pending_blobs",
-        sa.Column("request_id", sa.String(length=32), nullable=False),
+        "blob_moves",
         sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", moment, nullable=False),
-        sa.PrimaryKeyConstraint("request_id", "key", name="pk_pending_blobs"),
+        sa.PrimaryKeyConstraint("key", name="pk_blob_moves"),
     )
-    op.create_index("ix_pending_blobs_key", "pending_blobs", ["key"])
-    op.create_index("ix_pending_blobs_created_at", "pending_blobs", ["created_at"])
+    op.create_index("ix_blob_moves_created_at", "blob_moves", ["created_at"])
     op.create_table(
         "rate_windows",
         sa.Column("key", sa.String(length=255), nullable=False),
