@@ -1,9 +1,13 @@
 """Gunicorn's threaded worker, patient with slow clients only within bounds."""
 
+import errno
 import logging
+import math
 import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gunicorn import util
@@ -19,6 +23,11 @@ SLOWEST = 16 * 1024
 
 PIECE = 256 * 1024
 CLOSERS = 16
+LAST_CALL_SECONDS = 1.0
+TICK_SECONDS = 0.1
+NOBODY = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINVAL)
+"""Nobody waits to be accepted; EINVAL: another worker has ended the listening."""
+
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 256 * 2**20
 
@@ -83,17 +92,50 @@ class ImpatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Make the threads that close connections, then run."""
+        self._last_call = math.inf
         self._closers = ThreadPoolExecutor(CLOSERS, thread_name_prefix="close")
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection, whose client is expected to send."""
+        self._accept(listener)
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept a connection; tells whether there was one."""
         try:
             accepted, client = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        except ConnectionAbortedError:
+            return True
+        except OSError as error:
+            if error.errno not in NOBODY:
+                raise
+            return False
         self.nr_conns += 1
         self.enqueue_req(TConn(self.cfg, ImpatientSocket(accepted), client, listener.getsockname()))
+        return True
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the signature of the base class
+        """Begin or cease to accept connections; at the end of the service, take who has come and refuse the rest."""
+        if not enabled and not self.alive:
+            self._last_call = time.monotonic() + LAST_CALL_SECONDS
+            for listener in self.sockets:
+                while self._accept(listener):
+                    pass
+                if not _holds(self.ppid, listener.fileno()):
+                    with suppress(OSError):  # another worker was faster
+                        listener.sock.shutdown(socket.SHUT_RDWR)
+        super().set_accept_enabled(enabled)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Do what has come up; at the end of the service, look often who has hung up."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, TICK_SECONDS))
+
+    def murder_keepalived(self) -> None:
+        """Close the kept connections whose time is up; at the end of the service, all that stay silent for a while."""
+        if not self.alive and time.monotonic() > self._last_call:
+            for conn in self.keepalived_conns:
+                conn.timeout = 0
+        super().murder_keepalived()
 
     def handle(self, conn: TConn) -> Any:
         """Serve the next request of a connection."""
@@ -113,6 +155,23 @@ class ImpatientWorker(ThreadWorker):  # type: ignore[misc]
             self.nr_conns -= 1
             # What a refused client still sends is read away for a while: else the answer would be lost with it.
             self._closers.submit(util.close_graceful, conn.sock, LINGER_SECONDS, LINGER_BYTES)
+
+
+def _holds(process: int, descriptor: int) -> bool:
+    """Tell whether another process has the same file open: a gunicorn that stops has closed what it listens on."""
+    wanted = Path(f"/proc/self/fd/{descriptor}").readlink()
+    try:
+        files = list(Path(f"/proc/{process}/fd").iterdir())
+    except OSError:
+        return False
+    return any(_link(file) == wanted for file in files)
+
+
+def _link(file: Path) -> Path | None:
+    try:
+        return file.readlink()
+    except OSError:  # closed meanwhile
+        return None
 
 
 class WithoutTracebacksOfSlowClients(logging.Filter):

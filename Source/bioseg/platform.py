@@ -76,7 +76,7 @@ def open_platform(settings: Settings, load: Loader | None = None) -> Platform:
         pictures=Pictures(sessions, open_blobs(settings.resolved_blobs, settings.s3_endpoint), locks),
         decode=Confined(DECODERS),
         locks=locks,
-        queue=Queue(locks, settings.queue),
+        queue=Queue(settings.state_dir.resolve(), settings.queue),
         pool=ThreadPoolExecutor(thread_name_prefix="pool"),
     )
 

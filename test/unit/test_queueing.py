@@ -3,17 +3,17 @@
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from bioseg.errors import Busy
-from bioseg.locks import Locks
 from bioseg.queueing import Queue
 
 
 def queue(folder: Path, waiting: int) -> Queue:
-    return Queue(Locks(folder / "locks"), waiting)
+    return Queue(folder, waiting)
 
 
 class Crowd:
@@ -89,12 +89,46 @@ class TestQueue:
             serving.check()
 
 
+class TestStandingLoad:
+    @pytest.fixture
+    def experienced(self, tmp_path):
+        """A queue whose turns take a fifth of a second."""
+        serving = queue(tmp_path, 1)
+        with serving.turn():
+            time.sleep(0.2)
+        return serving
+
+    def test_a_burst_may_wait(self, experienced):
+        with experienced.place(), experienced.turn(), experienced.place():
+            assert True
+
+    def test_who_was_turned_away_makes_those_wait_no_longer_who_come_at_once(self, experienced):
+        with experienced.place(), experienced.turn():
+            with experienced.place(), pytest.raises(Busy):
+                experienced.check()
+            with pytest.raises(Busy):
+                experienced.check()
+
+    def test_those_may_wait_whose_turn_comes_soon(self, experienced):
+        with experienced.place(), experienced.turn():
+            with experienced.place(), pytest.raises(Busy):
+                experienced.check()
+            time.sleep(0.15)
+            experienced.check()
+
+    def test_an_idle_queue_takes_the_next_one_at_once(self, experienced):
+        with experienced.place(), experienced.turn(), experienced.place(), pytest.raises(Busy):
+            experienced.check()
+        time.sleep(0.25)
+        with experienced.place():
+            assert True
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path
-from bioseg.locks import Locks
 from bioseg.queueing import Queue
-with Queue(Locks(Path(sys.argv[1])), 0).place():
+with Queue(Path(sys.argv[1]), 0).place():
     print("holding", flush=True)
     time.sleep(60)
 """
@@ -103,7 +137,7 @@ with Queue(Locks(Path(sys.argv[1])), 0).place():
 class TestProcesses:
     @pytest.fixture
     def holder(self, tmp_path):
-        command = [sys.executable, "-c", HOLDER, str(tmp_path / "locks")]
+        command = [sys.executable, "-c", HOLDER, str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "holding\n"
             yield process

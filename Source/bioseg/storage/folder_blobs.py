@@ -24,6 +24,7 @@ class FolderBlobs:
         else:
             _make_folder(path.parent)
             _write(path, data)
+        _remove_parts(path)
         _synchronise(path.parent)
         return key
 
@@ -42,8 +43,7 @@ class FolderBlobs:
         """Remove the bytes, and what a process left that died while it wrote them; missing ones are fine."""
         path = self._path(key)
         path.unlink(missing_ok=True)
-        for part in path.parent.glob(f".{key}.*.part"):
-            part.unlink(missing_ok=True)
+        _remove_parts(path)
 
     def exists(self, key: str) -> bool:
         """Tell whether there are bytes under this key, without reading them."""
@@ -80,7 +80,14 @@ def _write(path: Path, data: bytes) -> None:
             part.replace(path)
         except OSError:
             part.unlink(missing_ok=True)
-            raise
+            if not _holds(path, data):  # else somebody stored the same bytes meanwhile, and removed this part
+                raise
+
+
+def _remove_parts(path: Path) -> None:
+    """Remove what processes left that died while they wrote a file."""
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        part.unlink(missing_ok=True)
 
 
 def _synchronise(path: Path) -> None:
