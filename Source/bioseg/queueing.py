@@ -59,7 +59,7 @@ class Queue:
 
     def check(self) -> None:
         """Raise as `place` does, when it would at this moment."""
-        if not self._may_enter() or not any(self._is_free(place) for place in self._places):
+        if not self._may_enter() or not any(self._locks.is_free(place) for place in self._places):
             raise self._turned_away()
 
     @contextmanager
@@ -75,10 +75,6 @@ class Queue:
             finally:
                 spent = time.monotonic() - start
                 state[1] = (1 - WEIGHT) * state[1] + WEIGHT * spent if state[1] else spent
-
-    def _is_free(self, place: str) -> bool:
-        with self._locks.attempt(place) as free:
-            return free
 
     def _may_enter(self) -> bool:
         free_at, takes, last_turned_away = self._shared()
