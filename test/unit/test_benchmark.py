@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,9 @@ from bioseg.benchmark import (
     contest,
     figures,
     load,
+    open_loop,
     outages,
+    overload,
     readme,
     servers,
     stages,
@@ -31,6 +34,7 @@ from bioseg.benchmark import (
     ways,
 )
 from bioseg.benchmark.load import Answer, Burst, Client, Target
+from bioseg.benchmark.open_loop import Flood, Reply
 from bioseg.decoding import formats
 from bioseg.errors import InvalidInput, ProcessFailed
 from bioseg.settings import Settings
@@ -64,6 +68,24 @@ REPORT = {
     "servers_alone_ms": {"8": {"ours": a_load(10.0, 20.0, 100.0), "bentoml": a_load(10.0, 20.0, 100.0)}},
     "stages_alone_ms": {"outside": a_stage(3.0)},
     "outages": {"well": a_load(10.0, 20.0, 100.0), "silent": a_load(10.5, 19.0, 99.0)},
+    "overload": {
+        "alone": a_load(50.0, 80.0, 20.0),
+        "capacity": a_load(90.0, 120.0, 22.0),
+        "flood": {
+            "offered_per_second": 220.0,
+            "goodput": 0.95,
+            "accepted_ms": {"median": 60.0, "p99": 96.0, "max": 99.0, "n": 300},
+            "p50_over_alone_p99": 0.75,
+            "p99_over_alone_p99": 1.2,
+            "refused_ms": {"median": 4.0, "p99": 20.0, "max": 25.0, "n": 3000},
+            "retry_after_share": 1.0,
+            "livez_ms": {"median": 2.0, "p99": 10.0, "max": 12.0, "n": 280},
+            "livez_failed": 0,
+            "failed": 0,
+            "client_cpu_share": 0.15,
+        },
+        "stop": {"taken": 100, "served": 60, "failed": 0, "not_taken": 30},
+    },
     "runtimes_ms": {"kinds": {"openvino": a_summary(5.0)}},
     "codecs_ms": {"mask_png": {"ours": a_summary(2.0)}},
 }
@@ -148,6 +170,8 @@ class Shop(BaseHTTPRequestHandler):
         if not shown:
             self.send_header("Set-Cookie", "who=me; HttpOnly")
         self.send_header("Server-Timing", "total;dur=1.5")
+        if self.path == "/no":
+            self.send_header("Retry-After", "1")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -224,6 +248,62 @@ def test_servers_are_asked_in_turns_as_often_as_each_should(shop: int) -> None:
     with ThreadPoolExecutor(1) as client:
         found = contest.loads(client, asked, requests=5, concurrency=2, turns=2)
     assert {"ours": (5, 0), "theirs": (5, 0)} == {name: (load["n"], load["errors"]) for name, load in found.items()}
+
+
+def test_a_slow_server_is_asked_its_share_and_in_every_turn_at_least_once(shop: int) -> None:
+    asked = {"quick": Target(shop, "/", "GET"), "slow": Target(shop, "/", "GET", share=0.1)}
+    with ThreadPoolExecutor(1) as client:
+        found = contest.loads(client, asked, requests=9, concurrency=1, turns=3)
+    assert {"quick": 9, "slow": 3} == {name: load["n"] for name, load in found.items()}
+
+
+def test_a_flood_keeps_its_rate_and_reads_every_answer(shop: int) -> None:
+    flood = open_loop.flood(Target(shop, "/no", "GET"), Target(shop, "/", "GET"), rate=40, seconds=0.25)
+    replies = [(reply.status, reply.retry_after) for reply in flood.replies]
+    assert ([(413, "1")] * 10, {200}) == (replies, {reply.status for reply in flood.probes})
+
+
+def test_a_request_without_an_answer_was_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=_hang_up_on, args=(server, 3), daemon=True).start()
+        target = Target(server.getsockname()[1], "/", "GET")
+        flood = open_loop.flood(target, target, rate=100, seconds=0.02)
+    assert [open_loop.NO_ANSWER] * 2 == [reply.status for reply in flood.replies]
+
+
+def _hang_up_on(server: socket.socket, clients: int) -> None:
+    for _ in range(clients):
+        server.accept()[0].close()
+
+
+def test_a_request_to_a_server_that_is_gone_was_not_taken() -> None:
+    target = Target(servers.free_port(), "/", "GET")
+    flood = open_loop.flood(target, target, rate=100, seconds=0.02)
+    assert [open_loop.NO_CONNECTION] * 2 == [reply.status for reply in flood.replies]
+
+
+def test_a_request_of_an_open_loop_has_all_its_body() -> None:
+    raw = open_loop.wire(Target(1, "/x", headers={"Accept": "image/png"}, body=b"ab"))
+    assert raw.endswith(b"\r\nContent-Length: 2\r\nAccept: image/png\r\n\r\nab")
+
+
+def test_an_overload_is_told_beside_capacity_and_one_alone() -> None:
+    replies = [Reply(40.0, 200, ""), Reply(80.0, 200, ""), Reply(2.0, 503, "1"), Reply(2.0, 503, ""), Reply(9.0, 0, "")]
+    flood = Flood(replies, [Reply(1.0, 200, ""), Reply(1.0, -1, "")], seconds=2.0, cpu_share=0.1)
+    found = overload.summary(flood, a_load(30.0, 40.0, 20.0), a_load(60.0, 80.0, 2.0), offered=20.0)
+    assert {
+        "offered_per_second": 20.0,
+        "goodput": 0.5,
+        "accepted_ms": {"median": 60.0, "p99": 79.6, "max": 80.0, "n": 2},
+        "p50_over_alone_p99": 1.5,
+        "p99_over_alone_p99": 1.99,
+        "refused_ms": {"median": 2.0, "p99": 2.0, "max": 2.0, "n": 2},
+        "retry_after_share": 0.5,
+        "livez_ms": {"median": 1.0, "p99": 1.0, "max": 1.0, "n": 1},
+        "livez_failed": 1,
+        "failed": 1,
+        "client_cpu_share": 0.1,
+    } == found
 
 
 def test_an_answer_other_than_the_expected_ends_the_benchmark_with_its_reason() -> None:
@@ -307,8 +387,14 @@ def test_the_stand_ins_accept_every_image_and_mark_all_of_it(stand_ins: Path, tm
     )
 
 
+def test_mlflow_gets_the_pixels_as_numbers() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6), np.uint8)
+    body = json.loads(targets.mlflow_arrays(1, images.encode_png(pixels)).body)
+    assert {"inputs": [pixels.tolist()]} == body
+
+
 def test_mlflow_gets_the_picture_in_base64_and_bentoml_as_it_is() -> None:
-    inputs = json.loads(targets.mlflow(1, b"\x00\xff").body)
+    inputs = json.loads(targets.mlflow_base64(1, b"\x00\xff").body)
     assert ({"inputs": ["AP8="]}, b"\x00\xff") == (inputs, targets.bentoml(1, b"\x00\xff").body)
 
 
@@ -336,7 +422,7 @@ def test_a_server_gets_the_settings_of_the_measured_installation(
     assert own == Settings()
 
 
-@pytest.mark.parametrize("module", [figures, servers, stages, readme])
+@pytest.mark.parametrize("module", [figures, open_loop, overload, servers, stages, readme])
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     assert 0 == doctest.testmod(module).failed
 

@@ -1,97 +1,84 @@
-"""What a request costs: against the seed's way, against the bare networks, and what it is made of.
+"""What a request costs: beside other servers and the seed's way, and what it is made of.
 
 All figures of a report come from one run on one machine, and what is compared is measured in turns.
 """
 
 import importlib.metadata
 import importlib.util
-import os
-import platform
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from bioseg.benchmark import figures, text
+from bioseg.benchmark import text
+from bioseg.benchmark.plan import SIDE, Plan
 from bioseg.errors import RuntimeUnavailable
-from bioseg.settings import Settings, usable_cpus
+from bioseg.settings import Settings
 
-ROUNDS = 30
-MEMORY_REQUESTS = 20
-IMPORTS = 5
-WEB_WORKERS = 2
-"""As many as `bioseg serve` starts."""
-SIDE, LARGE_SIDE = 512, 4096
-MODULES = ("application", "flask", "gunicorn", "keras", "openvino", "tensorflow", "urllib3")
+FULL = Plan()
+MODULES = ("application", "flask", "gunicorn", "keras", "onnx", "onnxruntime", "openvino", "tensorflow", "urllib3")
 
 as_text = text.as_text
 
 
-def run(settings: Settings, rounds: int = ROUNDS) -> dict[str, Any]:
-    """Measure the shipped champions behind a real server with an empty state folder.
+def run(settings: Settings, plan: Plan = FULL) -> dict[str, Any]:
+    """Measure the shipped champions behind real servers with empty state folders.
 
     Parameters
     ----------
     settings
         `models_dir` and `threads` are used; the state folder is left alone.
-    rounds
-        How often each way is timed, 1 to 100.
+    plan
+        How much is measured.
 
     Returns
     -------
-    A report for JSON: milliseconds, MiB, seconds, and ratios of medians. `request_ms` is what a client waits for the
-    mask of one section over a kept connection; `stages_ms` are the parts of it that the server keeps with each request;
-    `memory` is of the largest web worker.
+    A report for JSON: ms, MiB, seconds, requests a second. `servers_ms` and `servers_alone_ms` hold ours beside the
+    others, by how many ask at a time, with the champions and with stand-ins that answer a constant; the others are
+    missing where their environment is. `request_ms` holds one upload after the other beside the seed's way, `stages_ms`
+    what the server itself says of its time, `overload` what it does with more than it can.
 
     Raises
     ------
     RuntimeUnavailable
-        When something that is compared is not installed.
+        When something that every run compares is not installed.
     UnknownVersion, BundleError
         When a champion is missing or damaged.
     ProcessFailed
         When a server does not start or answers with an error.
     """
     _require_everything()
-    from bioseg.benchmark import imports, runtimes, servers, ways
+    from bioseg.benchmark import (
+        codecs,
+        cold_start,
+        imports,
+        load,
+        machine,
+        overload,
+        rival_servers,
+        runtimes,
+        servers,
+        ways,
+        with_champions,
+        with_stand_ins,
+    )
 
-    cores = usable_cpus()
-    threads = settings.inference_threads(WEB_WORKERS)
-    load = os.getloadavg()[0]
-    import_seconds = imports.seconds("application", IMPORTS)
-    section, large = ways.section(SIDE), ways.section(LARGE_SIDE)
-    with tempfile.TemporaryDirectory() as folder:
-        own = servers.own_settings(settings, Path(folder), threads)
-        arms = runtimes.arms(own)
-        with servers.bioseg(own, WEB_WORKERS) as served, servers.seeds_way(own) as seed:
-            for _ in range(MEMORY_REQUESTS):
-                ways.Ours(served.port, section)()  # each over a connection of its own, so that every worker gets some
-            ours, seeds_way = ways.Ours(served.port, section), ways.SeedsWay(seed.port, section)
-            memory = {"requests": MEMORY_REQUESTS, "worker_rss_mb": served.memory().resident}
-            times = figures.interleaved(
-                {"ours": ours, "seeds_way": seeds_way, "bare_loop": ways.bare_loop(arms, section)}, rounds
-            )
-            stages = ours.stages(rounds)
-            large_ms = figures.interleaved({"ours": ways.Ours(served.port, large)}, rounds=1, warm_up=0)["ours"][0]
-            after = served.memory()
-            memory |= {"worker_4096_rss_mb": after.resident, "worker_4096_peak_mb": after.peak}
-            memory |= {"seeds_way_rss_mb": seed.memory().resident}
-        runtimes_ms = runtimes.compare(own, arms, section, rounds)
-    request_ms = {name: figures.summary(values) for name, values in times.items()}
-    return {
-        "machine": {
-            "cpu": _cpu(),
-            "cores": cores,
-            "threads": {"web_worker": threads, "bare_loop": threads, "seeds_way": cores},
-            "load_before": round(load, 2),
-        },
-        "request_ms": request_ms,
-        "ratios": figures.ratios(request_ms),
-        "stages_ms": stages,
-        "request_4096_ms": round(large_ms, 1),
-        "memory": memory,
-        "import_application_s": import_seconds,
-        "runtimes_ms": runtimes_ms,
-    }
+    threads = settings.inference_threads()
+    described = machine.describe(threads)
+    programs = rival_servers.environment()
+    with tempfile.TemporaryDirectory() as name, load.client_process() as client:
+        folder = Path(name)
+        own = servers.own_settings(settings, folder, threads)
+        return {
+            "machine": described,
+            "versions": {} if programs is None else rival_servers.versions(programs),
+            "import_application_s": imports.seconds("application", plan.starts),
+            "cold_start": cold_start.measure(own, folder, plan.starts),
+            **with_champions.measure(client, own, plan, programs),
+            **with_stand_ins.measure(client, own, plan, programs),
+            "overload": overload.measure(client, own, folder, ways.section(SIDE), plan),
+            "runtimes_ms": runtimes.compare(own, ways.section(SIDE), plan.rounds),
+            "codecs_ms": codecs.compare(plan.rounds),
+        }
 
 
 def _require_everything() -> None:
@@ -104,13 +91,3 @@ def _require_everything() -> None:
         raise RuntimeUnavailable(
             f"the benchmark needs {', '.join(missing)}: run `make bench`, which installs all of it"
         )
-
-
-def _cpu() -> str:
-    """Name of the processor, from Linux where it tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

@@ -6,6 +6,9 @@ from typing import TypedDict
 
 import numpy as np
 
+from bioseg.benchmark.load import Burst
+from bioseg.errors import ProcessFailed
+
 WARM_UP = 2
 
 
@@ -15,6 +18,25 @@ class Summary(TypedDict):
     median: float
     p10: float
     p90: float
+    n: int
+
+
+class Load(TypedDict):
+    """What a client saw of a server: ms of the answers that were right, how many a second, and counts of all."""
+
+    median: float
+    p90: float
+    p99: float
+    per_second: float
+    n: int
+    errors: int
+
+
+class Stage(TypedDict):
+    """Median and the ninety-ninth percentile of `n` values, in their unit."""
+
+    median: float
+    p99: float
     n: int
 
 
@@ -77,11 +99,41 @@ def ratios(request_ms: Mapping[str, Summary]) -> dict[str, float]:
     }
 
 
-def medians(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Median of each name over the rows that have it, names in the order of their first row.
+def load(bursts: Sequence[Burst], status: int) -> Load:
+    """Sum up what came back in bursts; answers with another status than the expected are errors.
 
-    >>> medians([{"decode": 1.0, "total": 5.0}, {"decode": 3.0, "total": 7.0}])
-    {'decode': 2.0, 'total': 6.0}
+    Raises
+    ------
+    ProcessFailed
+        When no answer was right.
+    """
+    answers = [answer for burst in bursts for answer in burst.answers]
+    right = [answer.ms for answer in answers if answer.status == status]
+    if not right:
+        found = sorted({answer.status for answer in answers})
+        raise ProcessFailed(f"every answer had status {found} instead of {status}; nothing can be compared")
+    median, p90, p99 = (round(float(value), 3) for value in np.percentile(right, (50, 90, 99)))
+    per_second = round(len(right) / sum(burst.seconds for burst in bursts), 2)
+    return {
+        "median": median,
+        "p90": p90,
+        "p99": p99,
+        "per_second": per_second,
+        "n": len(answers),
+        "errors": len(answers) - len(right),
+    }
+
+
+def stages(rows: Sequence[Mapping[str, float]]) -> dict[str, Stage]:
+    """Sum up each name over the rows that have it, names in the order of their first row.
+
+    >>> stages([{"decode": 1.0, "total": 5.0}, {"decode": 3.0, "total": 7.0}])["decode"]
+    {'median': 2.0, 'p99': 2.98, 'n': 2}
     """
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: round(float(np.median([row[name] for row in rows if name in row])), 3) for name in names}
+    return {name: _stage([row[name] for row in rows if name in row]) for name in names}
+
+
+def _stage(values: Sequence[float]) -> Stage:
+    median, p99 = (round(float(value), 3) for value in np.percentile(values, (50, 99)))
+    return {"median": median, "p99": p99, "n": len(values)}

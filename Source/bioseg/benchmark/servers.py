@@ -14,12 +14,17 @@ from typing import NamedTuple
 import psutil
 import urllib3
 
+from bioseg.benchmark.plan import CONCURRENCIES, WEB_WORKERS
 from bioseg.errors import ProcessFailed
 from bioseg.settings import Settings, child_environment
 
 HOST = "127.0.0.1"
 START_SECONDS = 180
 STOP_SECONDS = 40
+CHILD_SECONDS = 10
+POLL_SECONDS = 0.05
+CONNECTIONS = max(CONCURRENCIES)
+"""Most connections of the client: so many requests may wait, as the other servers refuse none."""
 WEB = "application:create_app()"
 SEEDS_WAY = "bioseg.benchmark.seeds_way_keras_mlflow:create_app"
 
@@ -59,26 +64,36 @@ def memory(status: str) -> Memory:
 
 
 def own_settings(settings: Settings, folder: Path, threads: int) -> Settings:
-    """Defaults on an empty state folder, with the models of `settings` and a free port for the tracking server."""
-    chosen = {"state_dir": folder, "models_dir": settings.models_dir.resolve(), "threads": threads}
+    """Defaults on an empty state folder, with the models of `settings` and room for all connections of the client."""
+    chosen = {
+        "state_dir": folder,
+        "models_dir": settings.models_dir.resolve(),
+        "threads": threads,
+        "queue": CONNECTIONS,
+    }
     defaults = {name: field.get_default() for name, field in Settings.model_fields.items()}
     return Settings.model_construct(**{**defaults, **chosen, "mlflow_port": free_port()})
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a process the settings of `own_settings`."""
+    names = ("state_dir", "models_dir", "mlflow_uri", "mlflow_port", "threads", "queue")
+    return {f"BIOSEG_{name.upper()}": str(getattr(settings, name)) for name in names}
+
+
 @contextmanager
-def bioseg(settings: Settings, workers: int) -> Iterator[Server]:
-    """Run `bioseg serve`: web workers, background worker and tracking server, all ready."""
+def bioseg(settings: Settings, ready: str = "readyz") -> Iterator[Server]:
+    """Run `bioseg serve`: its web workers until the probe `ready` is good, and its tracking server where it has one."""
     port = free_port()
-    command = [sys.executable, "-m", "bioseg.cli", "serve", "--host", HOST, "--port", str(port)]
-    given = {
-        "BIOSEG_STATE_DIR": str(settings.state_dir),
-        "BIOSEG_MODELS_DIR": str(settings.models_dir),
-        "BIOSEG_MLFLOW_PORT": str(settings.mlflow_port),
-        "BIOSEG_THREADS": str(settings.threads),
-    }
-    ready = (f"http://{HOST}:{port}/readyz", f"{settings.tracking_uri}/health")
+    command = [
+        *(sys.executable, "-m", "bioseg.cli", "serve"),
+        *("--host", HOST, "--port", str(port), "--workers", str(WEB_WORKERS)),
+    ]
+    addresses = [f"http://{HOST}:{port}/{ready}"]
+    if ready == "readyz" and not settings.mlflow_uri:
+        addresses.append(f"{settings.tracking_uri}/health")
     log = settings.state_dir / "bioseg.log"
-    with _running([*command, "--workers", str(workers)], given, log, ready) as process:
+    with running(command, environment(settings), log, addresses) as process:
         yield Server(port, process, WEB)
 
 
@@ -92,7 +107,7 @@ def seeds_way(settings: Settings) -> Iterator[Server]:
         *("--keep-alive", "5", "--timeout", "120"),
     ]
     given = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with _running(command, given, settings.state_dir / "seeds_way.log", [f"http://{HOST}:{port}/"]) as process:
+    with running(command, given, settings.state_dir / "seeds_way.log", [f"http://{HOST}:{port}/"]) as process:
         yield Server(port, process, SEEDS_WAY)
 
 
@@ -104,36 +119,60 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(
-    command: Sequence[str], given: dict[str, str], log: Path, ready: Sequence[str]
-) -> Iterator[psutil.Process]:
-    """Run a command without this process's own Bioseg settings until the block ends."""
+def running(command: Sequence[str], given: dict[str, str], log: Path, ready: Sequence[str]) -> Iterator[psutil.Process]:
+    """Run a command, with no Bioseg settings but the given ones, until the block ends; what it started ends with it.
+
+    Raises
+    ------
+    ProcessFailed
+        When the addresses in `ready` do not all answer 200 in time.
+    """
     inherited = {name: value for name, value in child_environment().items() if not name.startswith("BIOSEG_")}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=inherited | given, stdout=output, stderr=output)  # noqa: S603
+        popen = subprocess.Popen(command, env=inherited | given, stdout=output, stderr=output)  # noqa: S603
+    process = psutil.Process(popen.pid)
     try:
         for address in ready:
-            _await(address, process, log)
-        yield psutil.Process(process.pid)
+            await_answer(address, process, log)
+        yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(popen, process)
 
 
-def _await(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def await_answer(address: str, process: psutil.Process, log: Path) -> None:
+    """Wait for an address to answer 200; raises ProcessFailed with the end of the log."""
     deadline = time.monotonic() + START_SECONDS
     while not _answers(address):
-        if process.poll() is not None or time.monotonic() > deadline:
+        ended = not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        if ended or time.monotonic() > deadline:
             raise ProcessFailed(f"{address} does not answer:\n{log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)
+
+
+def _stop(popen: subprocess.Popen[bytes], process: psutil.Process) -> None:
+    """End a process, and then what is left of its children: some servers leave theirs behind."""
+    try:
+        children = process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        children = []
+    popen.terminate()
+    try:
+        popen.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        popen.kill()
+        popen.wait()
+    for child in children:
+        if child.is_running():
+            child.terminate()
+    _, alive = psutil.wait_procs(children, timeout=CHILD_SECONDS)
+    for child in alive:
+        child.kill()
 
 
 def _answers(address: str) -> bool:
     try:
-        return urllib3.request("GET", address, retries=False, timeout=START_SECONDS).status == 200
+        # a connection that is kept would keep the server from stopping
+        closing = {"Connection": "close"}
+        return urllib3.request("GET", address, headers=closing, retries=False, timeout=START_SECONDS).status == 200
     except urllib3.exceptions.HTTPError:
         return False
