@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bioseg import images, studies
@@ -142,7 +143,7 @@ def delete(platform: Platform, request_id: str, owner: str | None) -> None:
     try:
         for key in keys:
             platform.pictures.settle(key)
-    except StoreUnavailable as error:
+    except (StoreUnavailable, OSError, SQLAlchemyError) as error:  # the deletion itself is done
         log.warning("the pictures of request %s are left to the worker: %s", request_id, error)
 
 

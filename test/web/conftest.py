@@ -1,17 +1,11 @@
 """The web application on stand-in networks, in this process, and on tiny real ones, behind gunicorn."""
 
 import io
-import json
 import os
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -20,76 +14,20 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from application import create_app
-from bioseg import bundles, images, processes
-from bioseg.bundles import Bundle, Contract
-from bioseg.datasets.kinds import KINDS
+from bioseg import images
 from bioseg.decoding.confined import Confined
-from bioseg.inference import Floats, Predictor
 from bioseg.platform import Platform, open_platform
-from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.settings import Settings
-from bioseg.testing import twins
+from bioseg.testing import stand_ins, twins
+from bioseg.testing.running import web
 
 SECRET = "a key that only tests know"
-MEMBRANE = Contract(
-    study="membrane",
-    version="1.2.3",
-    task="segmentation",
-    framework="keras",
-    architecture="none",
-    axes="NCHW",
-    channels=1,
-    normalisation="standard",
-    multiple=16,
-    halo=16,
-    classes=("membrane",),
-)
-SCREEN = Contract(
-    study="kinds",
-    version="4.5.6",
-    task="classification",
-    framework="torch",
-    architecture="none",
-    axes="NCHW",
-    channels=3,
-    normalisation="unit",
-    side=32,
-    classes=KINDS,
-)
-
-
-def dark_is_membrane(batch: Floats) -> Floats:
-    """(N, H, W, 1) standardised -> probability, high where it is dark."""
-    return np.asarray(1 / (1 + np.exp(3 * batch + 3)), np.float32)
-
-
-def gray_is_membrane(batch: Floats) -> Floats:
-    """(N, H, W, 3) -> logits: gray is EM, strong colour a photo, faint colour leaves it open."""
-    colour = float(np.abs(batch[..., 0] - batch[..., 2]).mean())
-    photo = 12.0 if colour > 0.2 else 6.0 if colour < 0.02 else 8.0
-    logits = np.zeros((len(batch), len(KINDS)), np.float32)
-    logits[:, KINDS.index("membrane EM")] = 12.0 if colour < 0.02 else 9.0 if colour <= 0.2 else 0.0
-    logits[:, KINDS.index("photo")] = photo
-    return logits
-
-
-def stand_in(bundle: Bundle, _threads: int) -> Predictor:
-    return dark_is_membrane if bundle.contract.task == "segmentation" else gray_is_membrane
 
 
 @pytest.fixture(scope="session")
 def stand_in_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sealed bundles without networks."""
-    root = tmp_path_factory.mktemp("models")
-    for contract, side in ((MEMBRANE, 16), (SCREEN, 32)):
-        folder = root / contract.study / contract.version
-        folder.mkdir(parents=True)
-        batch = np.random.default_rng(1).random((1, side, side, contract.channels), np.float32)
-        predict = dark_is_membrane if contract.task == "segmentation" else gray_is_membrane
-        np.savez(folder / bundles.SAMPLE, input=batch, output=predict(batch))
-        bundles.seal(folder, contract, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
-    (root / CHAMPIONS).write_text(json.dumps({"membrane": MEMBRANE.version, "kinds": SCREEN.version}))
-    return root
+    return stand_ins.write(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +44,7 @@ def make_platform(tmp_path: Path, stand_in_models: Path, confined: Confined) -> 
 
     def make(**given: object) -> Platform:
         chosen = {"state_dir": tmp_path, "models_dir": stand_in_models, "secret_key": SECRET} | given
-        return replace(open_platform(Settings.model_validate(chosen), stand_in), decode=confined)
+        return replace(open_platform(Settings.model_validate(chosen), stand_ins.load), decode=confined)
 
     return make
 
@@ -195,35 +133,9 @@ def guarded_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @contextmanager
 def _serving(models: Path, state: Path, **environment: str) -> Iterator[str]:
-    port = _free_port()
-    command = processes.web("127.0.0.1", port, 1)
     stores = {"BIOSEG_STATE_DIR": str(state), "BIOSEG_MODELS_DIR": str(models)}
-    given = stores | {"BIOSEG_QUEUE": "0", "BIOSEG_THREADS": "1"} | environment
-    with (state / "log").open("wb") as log:
-        process = subprocess.Popen(command.arguments, env=command.environment | given, stdout=log, stderr=log)
-    try:
-        _wait(f"http://127.0.0.1:{port}/readyz", process, state / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        try:
-            with urlopen(address):
-                return
-        except URLError:
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.2)
-    raise TimeoutError(log.read_text())
+    with web(1, stores | {"BIOSEG_QUEUE": "0", "BIOSEG_THREADS": "1"} | environment, state / "log") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

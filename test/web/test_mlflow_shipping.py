@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from bioseg.database.engine import connect, migrate, reading
@@ -144,6 +145,21 @@ def test_a_run_says_what_it_measures(
     tags = runs(client, study)[0].data.tags
     expected = {"study": study, "version": "1.0.0", "arm": "champion", "number": "1", "precision": "f32"}
     assert expected == {name: tags.get(f"bioseg.{name}") for name in expected}
+
+
+def test_another_installation_on_the_same_server_has_runs_of_its_own(
+    sessions: sessionmaker[Session], client: MlflowClient, store: Store, study: str, tmp_path: Path
+) -> None:
+    mlflow_shipper.ship(sessions, client, store(1), {})
+    migrate(f"sqlite:///{tmp_path / 'another.db'}")
+    another = sessionmaker(connect(f"sqlite:///{tmp_path / 'another.db'}"), expire_on_commit=False)
+    with reading(sessions) as session:
+        first = session.scalars(select(RequestRecord)).one()
+    given = {column.key: getattr(first, column.key) for column in RequestRecord.__table__.columns}
+    with another.begin() as session:
+        session.execute(insert(RequestRecord), given | {"id": "f" * 32, "mlflow_run": None, "shipped_at": None})
+    mlflow_shipper.ship(another, client, [first.seq], {})
+    assert len(runs(client, study)) == 2
 
 
 def test_a_record_leads_to_its_point(

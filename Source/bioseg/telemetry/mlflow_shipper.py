@@ -111,7 +111,7 @@ def _assign_runs(
         if not waiting:
             return
         place = _place(waiting[0], screens)
-        run = _open_run(sessions, client, place, points_per_run, waiting[0].precision)
+        run = _open_run(sessions, client, place, points_per_run, waiting[0])
         fitting = [record.seq for record in waiting if _place(record, screens) == place]
         with sessions.begin() as session:
             _fill(session, run.id, fitting, points_per_run)
@@ -127,7 +127,7 @@ def _fill(session: Session, run_key: int, seqs: Sequence[int], points_per_run: i
 
 
 def _open_run(
-    sessions: Sessions, client: MlflowClient, place: Place, points_per_run: int, precision: str | None
+    sessions: Sessions, client: MlflowClient, place: Place, points_per_run: int, first: RequestRecord
 ) -> TelemetryRun:
     """Find the run of a place that has room, or begin the next one."""
     with reading(sessions) as session:
@@ -135,7 +135,7 @@ def _open_run(
     if last is not None and last.points < points_per_run:
         return last
     number = last.number + 1 if last else 1
-    run_id = _create_run(client, place, number, precision)
+    run_id = _create_run(client, place, number, first)
     run = TelemetryRun(**place._asdict(), number=number, run_id=run_id, points=0)
     try:
         with sessions.begin() as session:
@@ -143,12 +143,12 @@ def _open_run(
     except IntegrityError:
         # Another worker was first; its run counts. When both found the same run in MLflow there is nothing to undo.
         with reading(sessions) as session:
-            first = _last_run(session, place)
-        if first is None:
+            faster = _last_run(session, place)
+        if faster is None:
             raise
-        if first.run_id != run_id:
+        if faster.run_id != run_id:
             client.delete_run(run_id)
-        return first
+        return faster
     return run
 
 
@@ -157,15 +157,19 @@ def _last_run(session: Session, place: Place) -> TelemetryRun | None:
     return session.scalar(runs.limit(1))
 
 
-def _create_run(client: MlflowClient, place: Place, number: int, precision: str | None) -> str:
-    """Create a run, or find the one that a process created and then died; returns its id."""
+def _create_run(client: MlflowClient, place: Place, number: int, first: RequestRecord) -> str:
+    """Create a run, or find the one that a process created for the same record and then died; returns its id.
+
+    The record tells it from runs of another installation that ships to the same server.
+    """
     experiment = experiment_id(client, f"bioseg/{place.study}")
-    tags = {f"bioseg.{name}": value for name, value in place._asdict().items()} | {"bioseg.number": str(number)}
+    said = place._asdict() | {"number": str(number), "first_request": first.id}
+    tags = {f"bioseg.{name}": value for name, value in said.items()}
     wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     for known in client.search_runs([experiment], wanted, max_results=1):
         return str(known.info.run_id)
-    if precision:
-        tags["bioseg.precision"] = precision
+    if first.precision:
+        tags["bioseg.precision"] = first.precision
     name = f"{' '.join(place)} #{number}"
     return str(client.create_run(experiment, run_name=name, tags=tags | {"mlflow.note.content": _NOTE}).info.run_id)
 
