@@ -198,7 +198,8 @@ def test_a_process_that_dies_after_creating_a_run_leaves_no_empty_run(
     mlflow_shipper.ship(sessions, client, seqs[:1], {})
     with sessions.begin() as session:
         session.execute(delete(TelemetryRun))
-    mlflow_shipper.ship(sessions, client, seqs[1:], {})
+        session.execute(update(RequestRecord).values(mlflow_run=None, mlflow_step=None, shipped_at=None))
+    mlflow_shipper.ship(sessions, client, seqs, {})
     assert {"1.0.0 champion #1": seqs} == steps(client, study)
 
 
