@@ -2,47 +2,59 @@
 
 import errno
 import logging
-import math
 import socket
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from selectors import EVENT_READ
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gunicorn import util
 from gunicorn.http.body import Body
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-STALL_SECONDS = 10.0
-"""How long a client may keep a thread waiting for a request's first bytes, and with every later pause together."""
-
-SLOWEST = 16 * 1024
-"""Bytes a second that a client sends on average once it has used up those seconds."""
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 PIECE = 256 * 1024
-CLOSERS = 16
 LAST_CALL_SECONDS = 1.0
 TICK_SECONDS = 0.1
 NOBODY = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINVAL)
 """Nobody waits to be accepted; EINVAL: another worker has ended the listening."""
 
 LINGER_SECONDS = 2.0
-LINGER_BYTES = 256 * 2**20
+"""How long a client may take to read its last answer before the connection is closed."""
+
+
+class Patience(NamedTuple):
+    """What is expected of clients.
+
+    Parameters
+    ----------
+    stall_seconds
+        How long one may keep a thread waiting for a request's first bytes, and with every later pause together.
+    slowest
+        Bytes a second that one sends or reads on average once those seconds are used up.
+    """
+
+    stall_seconds: float = 10.0
+    slowest: int = 16 * 1024
 
 
 class ImpatientSocket(socket.socket):
-    """A socket whose sender has to deliver: it raises TimeoutError when a request comes in too slowly."""
+    """A socket whose other side has to keep up: it raises TimeoutError when that sends or reads too slowly."""
 
-    def __init__(self, accepted: socket.socket) -> None:
+    def __init__(self, accepted: socket.socket, patience: Patience) -> None:
         super().__init__(fileno=accepted.detach())
-        self._allowed: float | None = STALL_SECONDS
+        self._stall, self._slowest = patience
+        self._allowed: float | None = self._stall
         self.expect_request()
 
     def expect_request(self) -> None:
         """Begin to count: the next request is due."""
-        self._due = time.monotonic() + STALL_SECONDS
+        self._due = time.monotonic() + self._stall
 
     def settimeout(self, seconds: float | None) -> None:
         """Set how long the next calls may wait; a receiving one never beyond what the sender has left."""
@@ -51,7 +63,7 @@ class ImpatientSocket(socket.socket):
 
     def setblocking(self, blocking: bool) -> None:  # noqa: FBT001 - the signature of the base class
         """Wait, but not for ever, or do not wait."""
-        self.settimeout(STALL_SECONDS if blocking else 0)
+        self.settimeout(self._stall if blocking else 0)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Receive some bytes; those that come in give their sender more time."""
@@ -60,8 +72,19 @@ class ImpatientSocket(socket.socket):
             data = super().recv(size, flags)
         finally:
             super().settimeout(self._allowed)
-        self._due += len(data) / SLOWEST
+        self._due += len(data) / self._slowest
         return data
+
+    def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
+        """Send all; each piece has to be taken in its time."""
+        rest = memoryview(data)
+        try:
+            for start in range(0, len(rest), PIECE):
+                piece = rest[start : start + PIECE]
+                super().settimeout(self._stall + len(piece) / self._slowest)
+                super().sendall(piece, flags)
+        finally:
+            super().settimeout(self._allowed)
 
     def _patience(self) -> float:
         if self._allowed == 0:  # the event loop asks without waiting
@@ -90,10 +113,11 @@ class LargeReads(Body):  # type: ignore[misc]
 class ImpatientWorker(ThreadWorker):  # type: ignore[misc]
     """Threads that a slow client cannot hold for long, and a main loop that it cannot hold at all."""
 
+    patience = Patience()
+
     def init_process(self) -> None:
-        """Make the threads that close connections, then run."""
-        self._last_call = math.inf
-        self._closers = ThreadPoolExecutor(CLOSERS, thread_name_prefix="close")
+        """Begin without connections, then run."""
+        self._leaving: dict[TConn, None] = {}
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
@@ -111,30 +135,40 @@ class ImpatientWorker(ThreadWorker):  # type: ignore[misc]
                 raise
             return False
         self.nr_conns += 1
-        self.enqueue_req(TConn(self.cfg, ImpatientSocket(accepted), client, listener.getsockname()))
+        conn = TConn(self.cfg, ImpatientSocket(accepted, self.patience), client, listener.getsockname())
+        # Until something comes in, it waits in the main loop; gunicorn would have a thread wait for it.
+        conn.timeout = time.monotonic() + self.patience.stall_seconds
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
         return True
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - the signature of the base class
-        """Begin or cease to accept connections; at the end of the service, take who has come and refuse the rest."""
+        """Begin or cease to accept connections."""
         if not enabled and not self.alive:
-            self._last_call = time.monotonic() + LAST_CALL_SECONDS
-            for listener in self.sockets:
-                while self._accept(listener):
-                    pass
-                if not _holds(self.ppid, listener.fileno()):
-                    with suppress(OSError):  # another worker was faster
-                        listener.sock.shutdown(socket.SHUT_RDWR)
+            self._call_last()
         super().set_accept_enabled(enabled)
+
+    def _call_last(self) -> None:
+        """At the end of the service, take who has come and refuse the rest; the silent ones have a moment to speak."""
+        for listener in self.sockets:
+            while self._accept(listener):
+                pass
+            if not _holds(self.ppid, listener.fileno()):
+                with suppress(OSError):  # another worker was faster
+                    listener.sock.shutdown(socket.SHUT_RDWR)
+        end = time.monotonic() + LAST_CALL_SECONDS
+        for conn in (*self.pending_conns, *self.keepalived_conns):
+            conn.timeout = min(conn.timeout, end)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Do what has come up; at the end of the service, look often who has hung up."""
         super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, TICK_SECONDS))
 
     def murder_keepalived(self) -> None:
-        """Close the kept connections whose time is up; at the end of the service, all that stay silent for a while."""
-        if not self.alive and time.monotonic() > self._last_call:
-            for conn in self.keepalived_conns:
-                conn.timeout = 0
+        """Close the connections whose time is up."""
+        now = time.monotonic()
+        for conn in [conn for conn in self._leaving if conn.timeout <= now]:
+            self._part(conn)
         super().murder_keepalived()
 
     def handle(self, conn: TConn) -> Any:
@@ -148,13 +182,57 @@ class ImpatientWorker(ThreadWorker):  # type: ignore[misc]
         return super().handle_request(req, conn)
 
     def finish_request(self, conn: TConn, served: "Future[Any]") -> None:
-        """Keep a connection or close it; closing waits for the client, so it is not done in the main loop."""
-        if self.alive and not served.cancelled() and served.exception() is None and served.result():
-            super().finish_request(conn, served)
+        """Keep a connection or take leave of it."""
+        if served.cancelled() or served.exception() is not None or not served.result():
+            self._take_leave(conn)
         else:
-            self.nr_conns -= 1
-            # What a refused client still sends is read away for a while: else the answer would be lost with it.
-            self._closers.submit(util.close_graceful, conn.sock, LINGER_SECONDS, LINGER_BYTES)
+            self._keep(conn)
+
+    def _keep(self, conn: TConn) -> None:
+        """Await the next request, also at the end of the service: the client was told that it may send one."""
+        if _has_read_ahead(conn):  # gunicorn would wait for what has come already
+            self.enqueue_req(conn)
+            return
+        conn.sock.settimeout(0)
+        conn.timeout = time.monotonic() + (self.cfg.keepalive if self.alive else LAST_CALL_SECONDS)
+        self.keepalived_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_client_socket_readable, conn))
+
+    def _take_leave(self, conn: TConn) -> None:
+        """Say that nothing more will come, and wait in the main loop until the client has hung up, but not for long."""
+        self._leaving[conn] = None
+        conn.timeout = time.monotonic() + LINGER_SECONDS
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.settimeout(0)
+            self.poller.register(conn.sock, EVENT_READ, partial(self._read_away, conn))
+        except OSError:  # the client was faster
+            self._part(conn)
+
+    def _read_away(self, conn: TConn, client: ImpatientSocket) -> None:
+        """Read what a client still sends: closed over unread bytes, a connection takes its last answer with it."""
+        try:
+            more = client.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            more = b""
+        if not more:
+            self._part(conn)
+
+    def _part(self, conn: TConn) -> None:
+        del self._leaving[conn]
+        with suppress(KeyError, ValueError):  # never registered, or closed before
+            self.poller.unregister(conn.sock)
+        conn.close()
+        self.nr_conns -= 1
+
+
+def _has_read_ahead(conn: TConn) -> bool:
+    """Tell whether bytes of the next request were read together with the end of the last one."""
+    ahead = conn.parser.unreader.take_buffered()
+    conn.parser.unreader.unread(ahead)
+    return bool(ahead)
 
 
 def _holds(process: int, descriptor: int) -> bool:
