@@ -416,6 +416,7 @@ def test_the_measured_installation_has_defaults_but_for_models_threads_and_room(
 def test_a_server_gets_the_settings_of_the_measured_installation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("BIOSEG_DATA_DIR", raising=False)
     own = servers.own_settings(Settings.model_validate({}), tmp_path, threads=3)
     for name, value in servers.environment(own).items():
         monkeypatch.setenv(name, value)

@@ -23,6 +23,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from bioseg.decoding import formats
 from bioseg.images import Limits
+from bioseg.platform import Platform
 from bioseg.testing import hostile
 
 Planted = dict[str, tuple[bytes, str]]
@@ -123,10 +124,14 @@ def broken(data: bytes) -> bytes:
 
 
 @pytest.fixture
-def everywhere(client: FlaskClient, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[[], Iterator[bytes]]:
+def everywhere(
+    client: FlaskClient, platform: Platform, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Callable[[], Iterator[bytes]]:
     """All that can be fetched of this browser's requests, all that lies on the disk, and the log."""
 
     def give() -> Iterator[bytes]:
+        while platform.pictures.settle_waiting():
+            pass
         history = client.get("/api/v1/requests")
         yield history.data
         for record in history.json["requests"]:

@@ -15,7 +15,6 @@ import requests
 
 from bioseg import images, processes
 from bioseg.decoding import formats
-from bioseg.settings import Settings
 from bioseg.testing import twins
 
 SIZES = ((64, 64), (80, 96), (256, 200))
@@ -40,10 +39,15 @@ class Server:
 def reference_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Runs Keras and torch on the bundles that `server` runs with OpenVINO."""
     state = tmp_path_factory.mktemp("reference")
-    given = {"BIOSEG_STATE_DIR": str(state), "BIOSEG_MODELS_DIR": str(tiny_models), "BIOSEG_RUNTIME": "reference"}
+    given = {
+        "BIOSEG_STATE_DIR": str(state),
+        "BIOSEG_MODELS_DIR": str(tiny_models),
+        "BIOSEG_RUNTIME": "reference",
+        "BIOSEG_THREADS": "1",
+    }
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = processes.web(Settings(threads=1), "127.0.0.1", port, 1)
+    command = processes.web("127.0.0.1", port, 1)
     with (
         (state / "log").open("wb") as log,
         subprocess.Popen(command.arguments, env=command.environment | given, stdout=log, stderr=log) as process,
