@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 PIECE = 256 * 1024
+CHUNK = 64 * 1024
 LAST_CALL_SECONDS = 1.0
 TICK_SECONDS = 0.1
 NOBODY = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINVAL)
@@ -179,6 +180,7 @@ class ImpatientWorker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Request, conn: TConn) -> Any:
         """Serve one request."""
         req.body = LargeReads(req.body.reader)
+        conn.parser.unreader.mxchunk = CHUNK
         return super().handle_request(req, conn)
 
     def finish_request(self, conn: TConn, served: "Future[Any]") -> None:

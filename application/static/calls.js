@@ -1,7 +1,7 @@
 // The calls of the API. A problem document becomes a Problem; everything else is the parsed answer.
 
 const API = "/api/v1";
-const TRIES = 4;
+const TRIES = 20;
 export const SIGNED_OUT = "signed-out";
 
 export class Problem extends Error {
