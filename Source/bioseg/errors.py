@@ -119,3 +119,31 @@ class TrackingError(BiosegError):
 
 class ProcessFailed(BiosegError):
     """A process that Bioseg started ended, does not answer, or answers with an error."""
+
+
+class StaleRevision(BiosegError):
+    """Somebody else has moved the study's aliases since the caller looked at them."""
+
+
+class Frozen(BiosegError):
+    """The study takes no new version until an operator unfreezes it."""
+
+
+class NotProven(BiosegError):
+    """The evidence does not allow the promotion that was asked for."""
+
+
+class NoRollout(BiosegError):
+    """The study has no rollout to act on, or one runs that has to be stopped first."""
+
+
+class LedgerBroken(BiosegError):
+    """A row of the ledger, or the evidence it was decided on, was altered."""
+
+
+class UnknownDecision(BiosegError):
+    """The ledger has no such row."""
+
+
+class ArmFailed(BiosegError):
+    """A version under trial crashed, hung, took too much memory, or gave no usable result."""

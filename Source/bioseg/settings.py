@@ -35,6 +35,15 @@ class Settings(BaseSettings):
     runtime: Literal["openvino", "reference"] = Field(
         "openvino", description="`openvino` serves; `reference` runs the bundle's own framework, Keras or torch."
     )
+    registry: Literal["folder", "mlflow"] = Field(
+        "folder", description="Where versions live: `folder`, in the state folder, or `mlflow`, its model registry."
+    )
+    automatic: Literal["advise", "act"] = Field(
+        "advise", description="What follows a verdict on a rollout: `advise` shows it, `act` promotes or rolls back."
+    )
+    shadow_sample: float = Field(
+        1.0, ge=0, le=1, description="Share of the requests during a rollout whose image both versions are run on."
+    )
     secret_key: SecretStr = Field(
         SecretStr(""), description="Key that signs cookies; empty: generated once and kept in the SQLite database."
     )

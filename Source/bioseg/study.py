@@ -127,6 +127,25 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Promotion:
+    """When a new version may become the champion.
+
+    Parameters
+    ----------
+    metric
+        What counts as quality: a figure of `bioseg evaluate`, higher is better.
+    margin
+        How much of it may be lost under the goal `not_worse`.
+    goal
+        `superior`: better in quality. `not_worse`: within the margin, and better in latency or memory.
+    """
+
+    metric: str
+    margin: float = 0.01
+    goal: Literal["superior", "not_worse"] = "superior"
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """One kind of image and what is done with it.
 
@@ -144,6 +163,8 @@ class Study:
         How its model is fitted, by the name that `bioseg train --recipe` takes.
     splits
         Lists the samples to fit on, to choose with and to score on, given the folder of the datasets.
+    promotion
+        When a new version may become the champion.
     foreground
         Name of what the mask marks (segmentation).
     foreground_value
@@ -164,6 +185,7 @@ class Study:
     classes: tuple[str, ...]
     recipes: Mapping[str, Recipe]
     splits: Callable[[Path], Splits]
+    promotion: Promotion
     foreground: str = ""
     foreground_value: int = 255
     foreground_is: Literal["object", "boundary"] = "object"

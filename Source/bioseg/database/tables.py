@@ -76,7 +76,7 @@ class RequestRecord(Base):
     `seq` grows and is never used twice. `timings_ms` holds milliseconds by stage; `latency_ms` is from arrival
     until the record is about to be written. `probabilities` holds a share of 1 by class. `*_blob` are keys of the blob
     store, `mirror_path` is the folder of the copies in the mirror. `memory_rss_mb` is in MiB, `cpu_percent` the
-    machine's, 0 to 100.
+    machine's, 0 to 100. `rollout` and `screen_rollout` name the rollouts that chose `version` and `screen_version`.
     """
 
     __tablename__ = "requests"
@@ -84,6 +84,8 @@ class RequestRecord(Base):
         Index(None, "owner", "seq"),
         Index(None, "study", "seq"),
         Index(None, "deleted_at", "created_at"),
+        Index(None, "rollout", "seq"),
+        Index(None, "screen_rollout", "seq"),
         {"sqlite_autoincrement": True},
     )
 
@@ -102,11 +104,13 @@ class RequestRecord(Base):
     screen_kind: Mapped[str | None] = mapped_column(Name)
     screen_reason: Mapped[str | None]
     screen_version: Mapped[str | None] = mapped_column(Name)
+    screen_rollout: Mapped[str | None] = mapped_column(Hex32)
     overridden: Mapped[bool] = mapped_column(default=False)
 
     arm: Mapped[str | None] = mapped_column(String(16))
     version: Mapped[str | None] = mapped_column(Name)
     precision: Mapped[str | None] = mapped_column(String(16))
+    rollout: Mapped[str | None] = mapped_column(Hex32)
 
     label: Mapped[str | None] = mapped_column(Name)
     width: Mapped[int | None]
@@ -181,18 +185,116 @@ class Task(Base):
 
 
 class TelemetryRun(Base):
-    """An MLflow run that takes the points of a study, version and arm; `number` counts such runs from 1."""
+    """An MLflow run that takes the points of a study, version and arm; `number` counts such runs from 1.
+
+    `rollout` is the one under which they came, or empty: then its run in MLflow is the parent of this one.
+    """
 
     __tablename__ = "telemetry_runs"
-    __table_args__ = (UniqueConstraint("study", "version", "arm", "number"),)
+    __table_args__ = (UniqueConstraint("study", "version", "arm", "rollout", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study: Mapped[str] = mapped_column(Name)
     version: Mapped[str] = mapped_column(Name)
     arm: Mapped[str] = mapped_column(String(16))
+    rollout: Mapped[str] = mapped_column(Hex32, default="")
     number: Mapped[int]
     run_id: Mapped[str] = mapped_column(Hex32)
     points: Mapped[int] = mapped_column(default=0)
+
+
+class Decision(Base):
+    """A row of the ledger: a move of a study's aliases, and how its traffic is shared from then on. It never changes.
+
+    The last row of a study is what counts. `sequence` counts its rows from 1; `hash` is of everything else in the row,
+    the `previous` row's hash included. `evidence` is JSON, kept as text so that its hash does not depend on a database.
+    """
+
+    __tablename__ = "decisions"
+    __table_args__ = (UniqueConstraint("study", "sequence"),)
+
+    id: Mapped[int] = mapped_column(Counter, primary_key=True)
+    study: Mapped[str] = mapped_column(Name)
+    sequence: Mapped[int]
+    created_at: Mapped[datetime]
+    action: Mapped[str] = mapped_column(String(16))
+    champion: Mapped[str | None] = mapped_column(Name)
+    challenger: Mapped[str | None] = mapped_column(Name)
+    strategy: Mapped[str] = mapped_column(String(16))
+    share: Mapped[float]
+    rollout: Mapped[str | None] = mapped_column(Hex32, index=True)
+    frozen: Mapped[bool]
+    automatic: Mapped[bool]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    evidence: Mapped[str]
+    previous: Mapped[str] = mapped_column(Hex64)
+    hash: Mapped[str] = mapped_column(Hex64)
+
+
+class GateReport(Base):
+    """What the offline gate found of a candidate against the champion of that moment; `report` is JSON."""
+
+    __tablename__ = "gate_reports"
+    __table_args__ = (Index(None, "study", "champion", "candidate"),)
+
+    id: Mapped[int] = mapped_column(Counter, primary_key=True)
+    study: Mapped[str] = mapped_column(Name)
+    champion: Mapped[str] = mapped_column(Name)
+    candidate: Mapped[str] = mapped_column(Name)
+    verdict: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    report: Mapped[str]
+
+
+class Pair(Base):
+    """Both arms of a rollout on the image of one request, run by the worker one after the other in random order.
+
+    `status` is `done`, or `stale` when the moment for it had passed. `*_failed` tells that an arm gave no result; times
+    are of the network alone, `memory_*` the peak of its process in MiB. `agreement` of the arms (Dice, or 1 and 0 for
+    the same class or not) orders the queue of disagreements and is no quality. `rank`, drawn at random, is the order
+    in which reviewers see the pairs, so that those judged so far are a uniform sample; `left` is the arm shown on the
+    left side. `preference` is the reviewer's arm, or `same`. `corrected_from` is the arm whose mask reviewers get to
+    correct, also drawn at random, `*_quality` the figure of each arm against the corrected mask.
+    """
+
+    __tablename__ = "pairs"
+    __table_args__ = (UniqueConstraint("rollout", "request_seq"), Index(None, "rollout", "rank"))
+
+    id: Mapped[int] = mapped_column(Counter, primary_key=True)
+    rollout: Mapped[str] = mapped_column(Hex32)
+    request_seq: Mapped[int] = mapped_column(Counter, ForeignKey("requests.seq"), index=True)
+    created_at: Mapped[datetime]
+    status: Mapped[str] = mapped_column(String(16))
+    champion_failed: Mapped[bool] = mapped_column(default=False)
+    challenger_failed: Mapped[bool] = mapped_column(default=False)
+    error: Mapped[str | None]
+    champion_ms: Mapped[float | None]
+    challenger_ms: Mapped[float | None]
+    champion_cpu_seconds: Mapped[float | None]
+    challenger_cpu_seconds: Mapped[float | None]
+    champion_memory_mb: Mapped[float | None]
+    challenger_memory_mb: Mapped[float | None]
+    agreement: Mapped[float | None]
+    champion_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
+    challenger_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
+    rank: Mapped[float]
+    left: Mapped[str] = mapped_column(String(16))
+    preference: Mapped[str | None] = mapped_column(String(16))
+    preferred_at: Mapped[datetime | None]
+    corrected_from: Mapped[str] = mapped_column(String(16))
+    champion_quality: Mapped[float | None]
+    challenger_quality: Mapped[float | None]
+    corrected_at: Mapped[datetime | None]
+
+
+class RolloutRun(Base):
+    """The MLflow run of a rollout, the parent of its arms' runs."""
+
+    __tablename__ = "rollout_runs"
+
+    rollout: Mapped[str] = mapped_column(Hex32, primary_key=True)
+    run_id: Mapped[str] = mapped_column(Hex32)
 
 
 class RateWindow(Base):

@@ -2,7 +2,7 @@
 
 from bioseg.datasets import kinds, synthetic_other
 from bioseg.datasets.augment_picture import PictureView
-from bioseg.study import ClassifierRecipe, Drawn, Study
+from bioseg.study import ClassifierRecipe, Drawn, Promotion, Study
 
 UPRIGHT = PictureView(flip_vertical=0.1)
 ANY_WAY_UP = PictureView(transpose=0.5)
@@ -24,6 +24,7 @@ STUDY = Study(
     task="classification",
     classes=kinds.KINDS,
     splits=kinds.splits,
+    promotion=Promotion(metric="accuracy"),
     drawn=Drawn(
         source=synthetic_other.NAME,
         label=synthetic_other.LABEL,

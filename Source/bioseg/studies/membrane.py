@@ -2,7 +2,7 @@
 
 from bioseg.datasets import isbi2012
 from bioseg.datasets.augment import Augmentation
-from bioseg.study import SegmenterRecipe, Study
+from bioseg.study import Promotion, SegmenterRecipe, Study
 
 STUDY = Study(
     name="membrane",
@@ -15,6 +15,7 @@ STUDY = Study(
     screened_by="kinds",
     accepts=("membrane EM",),
     splits=isbi2012.splits,
+    promotion=Promotion(metric="dice"),
     recipes={
         "default": SegmenterRecipe(),
         "accurate": SegmenterRecipe(filters=(32, 64, 128, 256, 512), epochs=120),

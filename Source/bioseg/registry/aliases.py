@@ -1,0 +1,39 @@
+"""Where each study stands: the last row of its ledger, or before the first one the champion that ships."""
+
+from collections.abc import Callable
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import Session, sessionmaker
+
+from bioseg.database import engine
+from bioseg.database.tables import Decision
+from bioseg.registry import Registry, ledger
+from bioseg.registry.ledger import Standing
+
+Aliases = Callable[[str], Standing]
+"""Tells how a study stands, given its name."""
+
+
+def shipped(registry: Registry) -> Aliases:
+    """How studies stand without a database: nothing but the shipped champions."""
+
+    def standing(study: str) -> Standing:
+        return Standing(study, champion=registry.champion(study))
+
+    return standing
+
+
+def kept(registry: Registry, sessions: sessionmaker[Session]) -> Aliases:
+    """How studies stand by the ledger in a database; each call reads it."""
+    before = shipped(registry)
+
+    def standing(study: str) -> Standing:
+        with engine.reading(sessions) as session:
+            return ledger.standing(session, study) or before(study)
+
+    return standing
+
+
+def has_ledger(sessions: sessionmaker[Session]) -> bool:
+    """Tell whether a database has the table, which one that was never served from has not."""
+    return inspect(sessions.kw["bind"]).has_table(Decision.__tablename__)

@@ -1,0 +1,143 @@
+"""The ledger: append-only, hash-chained rows of every move of a study's aliases. The alias is the last row."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from bioseg.database.tables import Decision
+from bioseg.errors import StaleRevision
+
+Strategy = Literal["single", "shadow", "canary", "ab"]
+Action = Literal["promote", "rollback", "start", "step", "stop", "unfreeze"]
+
+FIRST = "0" * 64
+"""What stands for the hash of the row before a study's first one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a study stands after its last move.
+
+    Parameters
+    ----------
+    study
+        Its name.
+    sequence
+        Number of the last row, 0 before the first; the revision that a caller who wants to move it has to name.
+    champion, challenger
+        Versions under these aliases.
+    strategy, share
+        How requests are shared: the challenger serves this share of the clients, 0 to 1.
+    rollout
+        Id of the rollout that runs, 32 hexadecimal digits.
+    frozen
+        No rollout starts until an operator unfreezes the study.
+    """
+
+    study: str
+    sequence: int = 0
+    champion: str | None = None
+    challenger: str | None = None
+    strategy: Strategy = "single"
+    share: float = 0.0
+    rollout: str | None = None
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Why aliases move: what is done, by whom, for what reason and on which evidence (anything that JSON takes)."""
+
+    action: Action
+    actor: str
+    reason: str
+    automatic: bool = False
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def standing(session: Session, study: str) -> Standing | None:
+    """How a study stands, or None when it was never moved."""
+    last = select(Decision).where(Decision.study == study).order_by(Decision.sequence.desc()).limit(1)
+    row = session.scalar(last)
+    return None if row is None else of(row)
+
+
+def of(row: Decision) -> Standing:
+    """How a study stood after a row."""
+    strategy: Any = row.strategy
+    return Standing(
+        study=row.study,
+        sequence=row.sequence,
+        champion=row.champion,
+        challenger=row.challenger,
+        strategy=strategy,
+        share=row.share,
+        rollout=row.rollout,
+        frozen=row.frozen,
+    )
+
+
+def append(session: Session, before: Standing, move: Move, **changes: Any) -> Decision:
+    """Add a row: `before` with some of its fields changed. The caller owns the transaction.
+
+    Raises
+    ------
+    StaleRevision
+        When `before` is not the last row any more; the transaction has to end then.
+    """
+    now = standing(session, before.study)
+    if (0 if now is None else now.sequence) != before.sequence:
+        raise _stale(before)
+    after = replace(before, sequence=before.sequence + 1, **changes)
+    row = Decision(
+        study=after.study,
+        sequence=after.sequence,
+        created_at=datetime.now(UTC),
+        action=move.action,
+        champion=after.champion,
+        challenger=after.challenger,
+        strategy=after.strategy,
+        share=after.share,
+        rollout=after.rollout,
+        frozen=after.frozen,
+        automatic=move.automatic,
+        actor=move.actor,
+        reason=move.reason,
+        evidence=json.dumps(move.evidence, sort_keys=True),
+        previous=_hash_of(session, before),
+    )
+    row.hash = hash_of(row)
+    session.add(row)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise _stale(before) from error
+    return row
+
+
+def hash_of(row: Decision) -> str:
+    """Sha256 over everything in a row but its id and its own hash, 64 hexadecimal digits."""
+    columns = (column.key for column in Decision.__table__.columns if column.key not in {"id", "hash"})
+    told = {name: getattr(row, name) for name in columns}
+    told["created_at"] = row.created_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_of(session: Session, before: Standing) -> str:
+    if before.sequence == 0:
+        return FIRST
+    last = select(Decision.hash).where(Decision.study == before.study, Decision.sequence == before.sequence)
+    return session.scalars(last).one()
+
+
+def _stale(before: Standing) -> StaleRevision:
+    return StaleRevision(
+        f"{before.study} has moved on from revision {before.sequence}: look at it again, then decide again"
+    )
