@@ -251,11 +251,12 @@ class Pair(Base):
     """Both arms of a rollout on the image of one request, run by the worker one after the other in random order.
 
     `status` is `done`, or `stale` when the moment for it had passed. `*_failed` tells that an arm gave no result; times
-    are of the network alone, `memory_*` the peak of its process in MiB. `agreement` of the arms (Dice, or 1 and 0 for
+    are those of running the arm, `*_memory_mb` is the peak of its process in MiB, `*_answer` the class that it told
+    (classification), `*_blob` its mask (segmentation). `agreement` of the arms (Dice, or 1 and 0 for
     the same class or not) orders the queue of disagreements and is no quality. `rank`, drawn at random, is the order
     in which reviewers see the pairs, so that those judged so far are a uniform sample; `left` is the arm shown on the
     left side. `preference` is the reviewer's arm, or `same`. `corrected_from` is the arm whose mask reviewers get to
-    correct, also drawn at random, `*_quality` the figure of each arm against the corrected mask.
+    correct, also drawn at random, `*_quality` the figure of each arm against the corrected mask or the reviewer's class.
     """
 
     __tablename__ = "pairs"
@@ -276,6 +277,8 @@ class Pair(Base):
     champion_memory_mb: Mapped[float | None]
     challenger_memory_mb: Mapped[float | None]
     agreement: Mapped[float | None]
+    champion_answer: Mapped[str | None] = mapped_column(Name)
+    challenger_answer: Mapped[str | None] = mapped_column(Name)
     champion_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
     challenger_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
     rank: Mapped[float]

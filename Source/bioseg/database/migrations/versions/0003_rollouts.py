@@ -99,6 +99,8 @@ def _pairs() -> None:
         sa.Column("challenger_failed", sa.Boolean(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         *(sa.Column(name, sa.Double(), nullable=True) for name in figures),
+        sa.Column("champion_answer", sa.String(length=64), nullable=True),
+        sa.Column("challenger_answer", sa.String(length=64), nullable=True),
         sa.Column("champion_blob", sa.String(length=64), nullable=True),
         sa.Column("challenger_blob", sa.String(length=64), nullable=True),
         sa.Column("rank", sa.Double(), nullable=False),
