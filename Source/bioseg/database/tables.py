@@ -252,11 +252,11 @@ class Pair(Base):
 
     `status` is `done`, or `stale` when the moment for it had passed. `*_failed` tells that an arm gave no result; times
     are those of running the arm, `*_memory_mb` is the peak of its process in MiB, `*_answer` the class that it told
-    (classification), `*_blob` its mask (segmentation). `agreement` of the arms (Dice, or 1 and 0 for
-    the same class or not) orders the queue of disagreements and is no quality. `rank`, drawn at random, is the order
-    in which reviewers see the pairs, so that those judged so far are a uniform sample; `left` is the arm shown on the
-    left side. `preference` is the reviewer's arm, or `same`. `corrected_from` is the arm whose mask reviewers get to
-    correct, also drawn at random, `*_quality` the figure of each arm against the corrected mask or the reviewer's class.
+    (classification), `*_blob` its mask (segmentation). `agreement` of the arms (Dice, or 1 and 0 for the same class or
+    not) orders the queue of disagreements and is no quality. `rank`, drawn at random, is the order in which reviewers
+    see the pairs, so that those judged so far are a uniform sample; `left` is the arm shown on the left side.
+    `preference` is the reviewer's arm, or `same`. `corrected_from` is the arm whose mask reviewers get to correct, also
+    drawn at random, `*_quality` the figure of each arm against the corrected mask or the reviewer's class.
     """
 
     __tablename__ = "pairs"
