@@ -14,6 +14,7 @@ from typing import IO, Final
 
 import cv2
 
+from bioseg.children import READY, exactly
 from bioseg.decoding import formats, wire
 from bioseg.errors import ImageError
 from bioseg.images import Image, Limits
@@ -34,7 +35,7 @@ def main() -> None:
     os.dup2(2, 1)
     confine()
     own_size = _own_size()
-    answers.write(wire.READY)
+    answers.write(READY)
     answers.flush()
     try:
         with open(0, "rb") as requests:
@@ -67,7 +68,7 @@ def serve_one(requests: IO[bytes], answers: IO[bytes], own_size: int) -> bool:
     length, max_bytes, max_pixels = wire.REQUEST.unpack(header)
     allowed = own_size + SPARE_BYTES + 3 * max_bytes + BYTES_PER_PIXEL * max_pixels
     resource.setrlimit(resource.RLIMIT_AS, (allowed, resource.RLIM_INFINITY))
-    data = wire.exactly(requests, length)
+    data = exactly(requests, length)
     spent = time.process_time()
     signal.alarm(ORPHAN_SECONDS)
     result = decode(data, Limits(max_bytes, max_pixels))

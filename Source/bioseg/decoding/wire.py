@@ -12,11 +12,10 @@ from typing import IO, Final
 
 import numpy as np
 
+from bioseg.children import exactly
 from bioseg.errors import ImageError, ImageTooLarge, StackNotAllowed, UnreadableImage, UnsupportedFormat
 from bioseg.images import Image, Limits
 
-READY: Final = b"\x06"
-"""What the child says once, when it can begin."""
 OUT_OF_MEMORY: Final = 3
 """Exit status of a child whose file took more memory than is allowed."""
 REQUEST: Final = struct.Struct("<QQQ")
@@ -68,11 +67,3 @@ def receive(answers: IO[bytes], limits: Limits) -> tuple[Image | ImageError, flo
     if answers.readinto(image.data.cast("B")) != image.nbytes:  # type: ignore[attr-defined]
         raise EOFError
     return image, cpu_seconds
-
-
-def exactly(answers: IO[bytes], length: int) -> bytes:
-    """Read so many bytes; raises EOFError when the stream ends before."""
-    found = answers.read(length)
-    if len(found) != length:
-        raise EOFError
-    return found

@@ -36,4 +36,4 @@ def kept(registry: Registry, sessions: sessionmaker[Session]) -> Aliases:
 
 def has_ledger(sessions: sessionmaker[Session]) -> bool:
     """Tell whether a database has the table, which one that was never served from has not."""
-    return inspect(sessions.kw["bind"]).has_table(Decision.__tablename__)
+    return bool(inspect(sessions.kw["bind"]).has_table(Decision.__tablename__))
