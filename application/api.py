@@ -139,7 +139,7 @@ def feedback(request_id: str, given: schemas.Feedback) -> schemas.Record:
 @api.output(schemas.STUDIES)
 def studies() -> list[dict[str, object]]:
     """List the studies with their versions and aliases."""
-    return describe_studies(context.platform().registry)
+    return describe_studies(context.platform())
 
 
 def _upload(form: schemas.ClassifyForm) -> service.Upload:

@@ -32,7 +32,7 @@ def index() -> str:
     platform = context.platform()
     return render_template(
         "index.html",
-        studies=describe_studies(platform.registry),
+        studies=describe_studies(platform),
         max_upload_mb=platform.settings.max_upload_mb,
         examples=EXAMPLES,
         needs_sign_in=access.needs_token(),

@@ -138,7 +138,7 @@ def _mirror(settings: Settings) -> Finding:
 def _bundles(platform: Platform) -> Iterator[Finding]:
     for name in studies.all_studies():
         try:
-            version = platform.registry.champion(name)
+            version = platform.runtime.aliases(name).champion
             if version is not None:
                 platform.runtime.champion(name)
         except RuntimeUnavailable as error:

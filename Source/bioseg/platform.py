@@ -11,15 +11,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from bioseg import images, studies
+from bioseg.arms import Arms
 from bioseg.database import engine
 from bioseg.decoding.confined import Confined
 from bioseg.errors import BiosegError
 from bioseg.locks import Locks
 from bioseg.pictures import Pictures
 from bioseg.queueing import Queue
-from bioseg.registry import Registry
+from bioseg.registry import Registry, aliases
 from bioseg.registry.folder_registry import FolderRegistry
-from bioseg.runtime import Loader, Runtime
+from bioseg.runtime import Confiner, Loader, Runtime
 from bioseg.settings import Settings
 from bioseg.storage import open_blobs
 
@@ -52,46 +53,55 @@ class Platform(Models):
     decode: Decoder
     locks: Locks
     queue: Queue
+    arms: Arms
     pool: ThreadPoolExecutor
 
 
 def open_models(settings: Settings, load: Loader | None = None) -> Models:
     """Open the registry; nothing is written, and models load on first use, by `load` or as the settings say."""
-    registry = FolderRegistry(settings.models_dir, settings.state_dir / "models")
-    return Models(settings, registry, Runtime(settings, registry, load))
+    registry = _registry(settings)
+    known = aliases.looked_up(registry, settings.resolved_database_url)
+    return Models(settings, registry, Runtime(settings, registry, known, load))
 
 
-def open_platform(settings: Settings, load: Loader | None = None) -> Platform:
-    """Migrate the database and open the stores; models as in `open_models`."""
+def _registry(settings: Settings) -> Registry:
+    return FolderRegistry(settings.models_dir, settings.state_dir / "models")
+
+
+def open_platform(settings: Settings, load: Loader | None = None, confine: Confiner | None = None) -> Platform:
+    """Migrate the database and open the stores; models as in `open_models`, those under trial by `confine`."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     engine.migrate(settings.resolved_database_url)
-    models = open_models(settings, load)
+    registry = _registry(settings)
     locks = Locks(settings.state_dir.resolve() / "locks")
     sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
+    runtime = Runtime(settings, registry, aliases.kept(registry, sessions), load, confine)
     return Platform(
         settings=settings,
-        registry=models.registry,
-        runtime=models.runtime,
+        registry=registry,
+        runtime=runtime,
         sessions=sessions,
         pictures=Pictures(sessions, open_blobs(settings.resolved_blobs, settings.s3_endpoint), locks),
         decode=Confined(DECODERS),
         locks=locks,
         queue=Queue(settings.state_dir.resolve(), settings.queue),
+        arms=Arms(runtime),
         pool=ThreadPoolExecutor(thread_name_prefix="pool"),
     )
 
 
-def describe_studies(registry: Registry) -> list[dict[str, object]]:
+def describe_studies(models: Models) -> list[dict[str, object]]:
     """Every study with its versions and aliases, as `bioseg studies --json` prints it."""
+    standings = {name: models.runtime.aliases(name) for name in studies.all_studies()}
     return [
         {
             "name": study.name,
             "title": study.title,
             "task": study.task,
             "classes": list(study.classes),
-            "versions": list(registry.versions(study.name)),
-            "champion": registry.champion(study.name),
-            "challenger": None,
+            "versions": list(models.registry.versions(study.name)),
+            "champion": standings[study.name].champion,
+            "challenger": standings[study.name].challenger,
             "screened_by": study.screened_by,
             "accepts": list(study.accepts),
         }
@@ -109,7 +119,7 @@ def ready(platform: Platform) -> dict[str, str]:
         checks["database"] = str(error)
     for name in studies.all_studies():
         try:
-            platform.runtime.champion(name)
+            platform.arms.champion(name)
             checks[name] = "ok"
         except BiosegError as error:
             checks[name] = str(error)

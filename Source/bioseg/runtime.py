@@ -1,6 +1,7 @@
 """The networks that serve: loaded on first use, proved on their own sample."""
 
 import importlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
@@ -8,20 +9,29 @@ from threading import Lock
 import numpy as np
 
 from bioseg.bundles import Bundle, Contract
-from bioseg.errors import BundleError, RuntimeUnavailable, UnknownVersion
+from bioseg.errors import ArmFailed, BundleError, RuntimeUnavailable, UnknownVersion
 from bioseg.inference import Predictor
+from bioseg.inference.confined_runtime import Confined, TimeLimit
 from bioseg.registry import Registry
+from bioseg.registry.aliases import Aliases
 from bioseg.settings import Settings
 
 Loader = Callable[[Bundle, int], Predictor]
+Confiner = Callable[[Bundle, int, TimeLimit], Predictor]
+
+SLOWER = 10.0
+"""How many times the champion's time a version under trial may take for a batch."""
+LEAST_SECONDS = 1.0
+"""What it may take in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A version that serves: its bundle, and its network, loaded."""
+    """A version that serves: its bundle, its network, loaded, and the seconds it takes for a value of its sample."""
 
     bundle: Bundle
     predict: Predictor
+    pace: float = 0.0
 
     @property
     def contract(self) -> Contract:
@@ -37,16 +47,29 @@ class Runtime:
     settings
         `runtime` and `threads` are used.
     registry
-        Where bundles come from; it is asked at every call, so a new champion serves from the next request on.
-    load
-        Makes a predictor of a bundle with a number of threads; None: the technology that `settings.runtime` names.
+        Where bundles come from.
+    aliases
+        How each study stands; asked at every call, so a new champion serves from the next request on.
+    load, confine
+        Make a predictor of a bundle with a number of threads, in this process or in one of its own; None: with the
+        technology that `settings.runtime` names.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, load: Loader | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        aliases: Aliases,
+        load: Loader | None = None,
+        confine: Confiner | None = None,
+    ) -> None:
+        self.aliases = aliases
         self._registry = registry
         self._load = load or loader(settings.runtime)
+        self._confine = confine or confiner(settings.runtime)
         self._threads = settings.inference_threads()
-        self._arms: dict[str, Arm] = {}
+        self._arms: dict[tuple[str, str], Arm] = {}
+        self._trials: dict[tuple[str, str], Arm] = {}
         self._loading = Lock()
 
     def champion(self, study: str) -> Arm:
@@ -61,30 +84,84 @@ class Runtime:
         RuntimeUnavailable
             When the framework it needs is not installed.
         """
-        version = self._registry.champion(study)
+        version = self.aliases(study).champion
         if version is None:
             raise UnknownVersion(f"{study} has no champion; train a version and promote it")
+        return self.loaded(study, version)
+
+    def loaded(self, study: str, version: str) -> Arm:
+        """Arm of a version, kept from the first call on; raises as `champion` does."""
+        arm = self._arms.get((study, version))
+        if arm is not None:
+            return arm
         with self._loading:
-            arm = self._arms.get(study)
-            if arm is None or arm.contract.version != version:
-                arm = self._arms[study] = self.version(study, version)
+            arm = self._arms.get((study, version))
+            if arm is None:
+                arm = self._arms[study, version] = self.version(study, version)
         return arm
 
     def version(self, study: str, version: str) -> Arm:
         """Load any version of a study and replay its sample; raises as `champion` does."""
         bundle = self._registry.open(study, version)
-        arm = Arm(bundle, self._load(bundle, self._threads))
-        replay(arm)
+        return proved(bundle, self._load(bundle, self._threads))
+
+    def trial(self, study: str, version: str, beside: Arm) -> Arm:
+        """Arm of a version that runs in a process of its own, kept from the first call on.
+
+        Parameters
+        ----------
+        beside
+            The champion, whose pace tells how long the other may take.
+
+        Raises
+        ------
+        ArmFailed
+            When it cannot be loaded or does not reproduce its sample; its predictor raises the same.
+        """
+        arm = self._trials.get((study, version))
+        if arm is not None:
+            return arm
+        with self._loading:
+            arm = self._trials.get((study, version))
+            if arm is None:
+                arm = self._trials[study, version] = self._confined(study, version, beside)
         return arm
+
+    def keep(self, study: str, *versions: str | None) -> None:
+        """Forget the arms of all other versions of a study; requests that run on one finish on it."""
+        with self._loading:
+            for arms in (self._arms, self._trials):
+                for named in [named for named in arms if named[0] == study and named[1] not in versions]:
+                    del arms[named]
+
+    def _confined(self, study: str, version: str, beside: Arm) -> Arm:
+        try:
+            bundle = self._registry.open(study, version)
+            return proved(bundle, self._confine(bundle, self._threads, time_limit(beside.pace)))
+        except (BundleError, UnknownVersion) as error:
+            raise ArmFailed(f"{study} {version} cannot be tried: {error}") from error
+
+
+def time_limit(pace: float) -> TimeLimit:
+    """How long a version under trial may take for a batch of so many values beside a champion of this pace."""
+
+    def seconds(values: int) -> float:
+        return LEAST_SECONDS + SLOWER * pace * values
+
+    return seconds
+
+
+def technology(runtime: str, contract: Contract) -> str:
+    """Name of the module that loads bundles under a value of the setting `runtime`."""
+    return f"bioseg.inference.{'openvino' if runtime == 'openvino' else contract.framework}_runtime"
 
 
 def loader(runtime: str) -> Loader:
     """How bundles are loaded under a value of the setting `runtime`."""
 
     def load(bundle: Bundle, threads: int) -> Predictor:
-        technology = "openvino" if runtime == "openvino" else bundle.contract.framework
         try:
-            module = importlib.import_module(f"bioseg.inference.{technology}_runtime")
+            module = importlib.import_module(technology(runtime, bundle.contract))
         except ModuleNotFoundError as error:
             raise RuntimeUnavailable(
                 f"BIOSEG_RUNTIME={runtime} needs {error.name} for {bundle.path}, which is not installed; "
@@ -94,6 +171,25 @@ def loader(runtime: str) -> Loader:
         return predict
 
     return load
+
+
+def proved(bundle: Bundle, predict: Predictor) -> Arm:
+    """Make an arm of a network that reproduces its sample; raises as `replay` does."""
+    arm = Arm(bundle, predict)
+    replay(arm)
+    batch, _ = bundle.sample()
+    start = time.perf_counter()
+    predict(batch)  # once more: the first run of a size plans it
+    return Arm(bundle, predict, pace=(time.perf_counter() - start) / batch.size)
+
+
+def confiner(runtime: str) -> Confiner:
+    """How versions under trial are loaded under a value of the setting `runtime`."""
+
+    def confine(bundle: Bundle, threads: int, limit: TimeLimit) -> Predictor:
+        return Confined(bundle, technology(runtime, bundle.contract), threads, limit)
+
+    return confine
 
 
 def replay(arm: Arm) -> None:

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -13,16 +13,14 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from bioseg import errors, helped, images, studies
+from bioseg import analysis, errors, helped, images, studies
+from bioseg.analysis import Classified, Screening, Segmented
+from bioseg.arms import Served
 from bioseg.database import engine, exclusive, moves, requests, tasks
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BiosegError, Busy, IdempotencyConflict, ImageError, InvalidInput, Refused, WrongTask
-from bioseg.inference import classifying, segmenting
 from bioseg.pictures import key_of
 from bioseg.platform import Platform
-from bioseg.policy import admission
-from bioseg.policy.admission import Admission
-from bioseg.runtime import Arm, Runtime
 from bioseg.study import Study, Task
 from bioseg.telemetry.resources import Meter
 
@@ -242,66 +240,41 @@ def _process(
     """Screen and run; fills the record in and gives its results as PNG, by the column that is to hold their key."""
     watch = cost.watch
     record.height, record.width = image.shape[:2]
-    probability = None
+    result: Segmented | Classified | None = None
     with platform.queue.turn(), cost.meter.inference():
-        with watch.stage("screen"):
-            answer = screen(platform.runtime, study, image)
-        if answer is not None:
-            _note_screen(answer, upload, record)
+        if study.screened_by is not None:
+            with watch.stage("screen"):
+                served, answer = platform.arms.serve(
+                    study.screened_by, upload.owner, lambda arm: analysis.screen(arm, study, image)
+                )
+            _note_screen(answer, served, upload, record)
         if record.status == "done":
-            arm = platform.runtime.champion(study.name)
-            record.arm, record.version, record.precision = "champion", arm.contract.version, arm.contract.precision
             with watch.stage("model"):
-                if study.task == "segmentation":
-                    probability = segmenting.foreground_probability(arm.predict, arm.contract, image)
-                else:
-                    _classify(arm, image, record)
-    if probability is None:
-        return {}
-    with watch.stage("encode"):
-        mask = probability > arm.contract.threshold
-        record.foreground_fraction = float(mask.mean())
-        encoding = helped.submit(platform.pool, partial(images.encode_probability, probability))
-        return {"mask_blob": images.encode_mask(mask), "probability_blob": helped.result(encoding)}
+                served, result = platform.arms.serve(study.name, upload.owner, lambda arm: analysis.run(arm, image))
+            record.arm, record.rollout = served.name, served.rollout
+            record.version, record.precision = served.arm.contract.version, served.arm.contract.precision
+    if isinstance(result, Segmented):
+        with watch.stage("encode"):
+            return _encode(platform, result, record)
+    if result is not None:
+        record.predicted, record.probabilities = result
+    return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Screening(Admission):
-    """The screen's verdict on one image, and the `version` of the model that gave it."""
-
-    version: str
-
-
-def screen(runtime: Runtime, study: Study, image: images.Image) -> Screening | None:
-    """Tell whether a study accepts an image, by the champion of the study that screens it; None without a screen.
-
-    Raises
-    ------
-    UnknownVersion, BundleError, RuntimeUnavailable
-        When that champion cannot be used.
-    """
-    if study.screened_by is None:
-        return None
-    arm = runtime.champion(study.screened_by)
-    contract = arm.contract
-    probabilities = classifying.class_probabilities(arm.predict, contract, image)
-    verdict = admission.admit(probabilities, contract.classes, study.accepts, contract.accept_at, contract.reject_below)
-    return Screening(**asdict(verdict), version=contract.version)
+def _encode(platform: Platform, result: Segmented, record: RequestRecord) -> dict[str, bytes]:
+    mask = result.mask
+    record.foreground_fraction = float(mask.mean())
+    encoding = helped.submit(platform.pool, partial(images.encode_probability, result.probability))
+    return {"mask_blob": images.encode_mask(mask), "probability_blob": helped.result(encoding)}
 
 
-def _note_screen(answer: Screening, upload: Upload, record: RequestRecord) -> None:
+def _note_screen(answer: Screening, served: Served, upload: Upload, record: RequestRecord) -> None:
     record.screen_verdict, record.screen_score = answer.verdict, answer.score
     record.screen_kind, record.screen_reason = answer.kind, answer.reason
-    record.screen_version = answer.version
+    record.screen_version, record.screen_rollout = answer.version, served.rollout
     record.overridden = upload.override and answer.verdict == "ask"
     if answer.verdict != "accept" and not record.overridden:
         record.status = "refused"
-
-
-def _classify(arm: Arm, image: images.Image, record: RequestRecord) -> None:
-    probabilities = classifying.class_probabilities(arm.predict, arm.contract, image)
-    record.probabilities = dict(zip(arm.contract.classes, map(float, probabilities), strict=True))
-    record.predicted = arm.contract.classes[int(probabilities.argmax())]
 
 
 def _store(
@@ -315,8 +288,17 @@ def _store(
     with platform.sessions.begin() as session:
         moves.into_store(session, {keys[column]: data for column, data in pictures.items()}, record.created_at)
         _add(session, record, key)
+        if _is_sampled(platform, record):
+            tasks.add(session, "shadow", record.seq)
         if platform.settings.blobs_mirror:
             tasks.add(session, "mirror", record.seq)
+
+
+def _is_sampled(platform: Platform, record: RequestRecord) -> bool:
+    """Whether both arms of a rollout are to be run on this image."""
+    in_rollout = record.rollout is not None or record.screen_rollout is not None
+    drawn = int(record.id[:8], 16) / 2**32  # an id is nothing but random bits
+    return in_rollout and drawn < platform.settings.shadow_sample
 
 
 def _store_failure(platform: Platform, record: RequestRecord, error: Exception, cost: _Cost, key: _Key | None) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bioseg import bundles, evaluation, service, studies
+from bioseg import analysis, bundles, evaluation, studies
 from bioseg.decoding import formats
 from bioseg.inference import keras_runtime, openvino_runtime, torch_runtime
 from bioseg.platform import open_platform
@@ -57,13 +57,15 @@ def test_all_bundles_together_are_small_enough_to_ship():
 def test_the_pages_sections_are_accepted(platform, example):
     image = formats.decode(example.read_bytes(), platform.limits)
 
-    assert service.screen(platform.runtime, studies.get("membrane"), image).verdict == "accept"
+    assert analysis.screen(platform.runtime.champion("kinds"), studies.get("membrane"), image).verdict == "accept"
 
 
 def test_the_pages_chart_is_rejected(platform):
     chart = (ROOT / "application/static/examples/chart.png").read_bytes()
 
-    answer = service.screen(platform.runtime, studies.get("membrane"), formats.decode(chart, platform.limits))
+    answer = analysis.screen(
+        platform.runtime.champion("kinds"), studies.get("membrane"), formats.decode(chart, platform.limits)
+    )
 
     assert answer.verdict == "reject"
 

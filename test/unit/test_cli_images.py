@@ -152,19 +152,19 @@ def test_instances_number_the_cells_that_the_mask_parts(bioseg: Bioseg, section:
 
 
 @pytest.mark.parametrize("command", READ_ONLY)
-def test_a_command_that_only_reads_needs_no_database_and_leaves_no_state(
-    bioseg: Bioseg,
-    data: Path,
-    section: Path,
-    tmp_path: Path,
-    free_port: int,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
+def test_a_command_that_only_reads_leaves_no_state(
+    bioseg: Bioseg, data: Path, section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setenv("BIOSEG_DATABASE_URL", f"postgresql://127.0.0.1:{free_port}/none")
     monkeypatch.chdir(tmp_path)
     assert 0 == bioseg(*command.format(image=section, out=tmp_path / "out").split()).code
     assert {"section.png", "data", "out"} >= {file.name for file in tmp_path.iterdir()}
+
+
+def test_who_is_champion_is_not_guessed_while_the_ledger_cannot_be_read(
+    bioseg: Bioseg, section: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOSEG_DATABASE_URL", f"postgresql://127.0.0.1:{free_port}/none")
+    assert "the database does not answer" in bioseg("screen", section).failure
 
 
 def test_without_a_screens_champion_images_are_segmented_with_a_warning(

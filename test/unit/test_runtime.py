@@ -13,6 +13,7 @@ from bioseg.bundles import Bundle, Contract
 from bioseg.bundles.sealing import assemble
 from bioseg.errors import BundleError, RuntimeUnavailable, UnknownVersion
 from bioseg.inference import Floats, Predictor
+from bioseg.registry.aliases import shipped
 from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.runtime import Runtime
 from bioseg.settings import Settings
@@ -63,7 +64,8 @@ def models(tmp_path: Path) -> Path:
 
 def runtime(models: Path, loader: Loader | None = None, **changes: object) -> Runtime:
     settings = Settings.model_validate({"threads": 3, **changes})
-    return Runtime(settings, FolderRegistry(models, models / "none"), loader or Loader())
+    registry = FolderRegistry(models, models / "none")
+    return Runtime(settings, registry, shipped(registry), loader or Loader())
 
 
 class TestChampion:
@@ -144,12 +146,14 @@ class TestTechnologies:
     @pytest.mark.parametrize("study", ["membrane", "kinds"])
     def test_real_bundles_pass_their_own_sample(self, tiny_models, technology, study):
         settings = Settings.model_validate({"threads": 1, "runtime": technology})
-        serving = Runtime(settings, FolderRegistry(tiny_models, tiny_models / "none"))
+        registry = FolderRegistry(tiny_models, tiny_models / "none")
+        serving = Runtime(settings, registry, shipped(registry))
         assert serving.champion(study).contract.version == "tiny"
 
     def test_a_missing_framework_is_named(self, tiny_models, monkeypatch):
         monkeypatch.setitem(sys.modules, "openvino", None)
         monkeypatch.delitem(sys.modules, "bioseg.inference.openvino_runtime", raising=False)
-        serving = Runtime(Settings.model_validate({}), FolderRegistry(tiny_models, tiny_models / "none"))
+        registry = FolderRegistry(tiny_models, tiny_models / "none")
+        serving = Runtime(Settings.model_validate({}), registry, shipped(registry))
         with pytest.raises(RuntimeUnavailable, match=r"needs openvino .* bioseg\[serve\]"):
             serving.champion("kinds")

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from application import create_app
 from application.openapi import COOKIE
 from bioseg import images
+from bioseg.arms import Arms
 from bioseg.bundles import Bundle
 from bioseg.database.engine import reading
 from bioseg.database.tables import RequestRecord
@@ -54,11 +55,11 @@ def networks() -> Counting:
 @pytest.fixture
 def platform(make_platform: Callable[..., Platform], database_url: str, networks: Counting) -> Platform:
     made = make_platform(database_url=database_url)
-    runtime = Runtime(made.settings, made.registry, networks)
+    runtime = Runtime(made.settings, made.registry, made.runtime.aliases, networks)
     for study in ("kinds", "membrane"):
         runtime.champion(study)
     networks.asked.clear()
-    return replace(made, runtime=runtime)
+    return replace(made, runtime=runtime, arms=Arms(runtime))
 
 
 Post = Callable[[list[bytes]], list[TestResponse]]

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from bioseg import images, records, service
+from bioseg.arms import Arms
 from bioseg.bundles import Bundle
 from bioseg.database.engine import reading
 from bioseg.database.tables import RequestRecord, Task
@@ -254,7 +255,8 @@ def loading(platform: Platform, change: Callable[[Predictor], Predictor], study:
         predict = load(bundle, threads)
         return change(predict) if bundle.contract.study == study else predict
 
-    return dataclasses.replace(platform, runtime=Runtime(platform.settings, platform.registry, load=changed))
+    runtime = Runtime(platform.settings, platform.registry, platform.runtime.aliases, changed)
+    return dataclasses.replace(platform, runtime=runtime, arms=Arms(runtime))
 
 
 def breaking(predict: Predictor) -> Predictor:

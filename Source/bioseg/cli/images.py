@@ -1,5 +1,6 @@
 """Commands on image files; nothing is recorded."""
 
+import dataclasses
 import json
 import logging
 import sys
@@ -13,12 +14,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from bioseg import analysis, studies
 from bioseg import images as pictures
-from bioseg import service, studies
 from bioseg import settings as configuration
 from bioseg.decoding import formats, stacks
 from bioseg.errors import ImageError, InvalidInput, Refused, UnknownVersion, WrongTask
-from bioseg.inference import classifying, segmenting
 from bioseg.inference.eightfold import eightfold
 from bioseg.inference.instances import instances
 from bioseg.platform import Models, open_models
@@ -53,15 +53,15 @@ def segment(
     _check_stems(files)
     models, study = _open(name, "segmentation")
     arm = models.runtime.version(name, version) if version else models.runtime.champion(name)
-    predict = eightfold(arm.predict) if tta else arm.predict
+    if tta:
+        arm = dataclasses.replace(arm, predict=eightfold(arm.predict))
     out.mkdir(parents=True, exist_ok=True)
     for file in _watched(files):
         pages = []
         for place, image in _images(models, file):
             _heed_the_screen(models, study, place, image, refuse=screen)
-            probability = segmenting.foreground_probability(predict, arm.contract, image)
-            mask = probability > arm.contract.threshold
-            pages.append({what: _product(what, study, image, probability, mask) for what in wanted})
+            found = analysis.segment(arm, image)
+            pages.append({what: _product(what, study, image, found.probability, found.mask) for what in wanted})
         for what in wanted:
             _write(out, f"{file.stem}.{what}", what, [page[what] for page in pages])
 
@@ -74,11 +74,12 @@ def screen(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
     """Tell whether a study would accept FILES, and why."""
     models = open_models(configuration.load())
     study = studies.get(name)
+    if study.screened_by is None:
+        raise WrongTask(f"study {name} has no screen")
+    arm = models.runtime.champion(study.screened_by)
     answers: list[dict[str, Any]] = []
     for file in _watched(files):
-        answer = service.screen(models.runtime, study, _decoded(models, file))
-        if answer is None:
-            raise WrongTask(f"study {name} has no screen")
+        answer = analysis.screen(arm, study, _decoded(models, file))
         answers.append({"file": str(file)} | {member: getattr(answer, member) for member in ANSWER})
     if as_json:
         click.echo(json.dumps(answers, indent=2))
@@ -98,13 +99,7 @@ def classify(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
     answers = []
     for file in _watched(files):
         image = _decoded(models, file)
-        probabilities = classifying.class_probabilities(arm.predict, arm.contract, image)
-        answer = {
-            "file": str(file),
-            "label": arm.contract.classes[int(probabilities.argmax())],
-            "probabilities": dict(zip(arm.contract.classes, map(float, probabilities), strict=True)),
-        }
-        answers.append(answer)
+        answers.append({"file": str(file), **analysis.classify(arm, image)._asdict()})
     if as_json:
         click.echo(json.dumps(answers, indent=2))
         return
@@ -136,14 +131,16 @@ def _write(out: Path, name: str, what: str, pages: list[NDArray[Any]]) -> None:
 
 def _heed_the_screen(models: Models, study: Study, place: str, image: pictures.Image, *, refuse: bool) -> None:
     """Warn of, or refuse, what the screen does not accept; without a champion to look, only warn."""
+    if study.screened_by is None:
+        return
     try:
-        answer = service.screen(models.runtime, study, image)
+        answer = analysis.screen(models.runtime.champion(study.screened_by), study, image)
     except UnknownVersion as error:
         if refuse:
             raise
         log.warning("%s: not screened, %s", place, error)
         return
-    if answer is None or answer.verdict == "accept":
+    if answer.verdict == "accept":
         return
     if refuse:
         raise Refused(f"{place}: {answer.reason}", "", {})

@@ -20,7 +20,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def list_studies(*, as_json: bool) -> None:
     """List the studies with their versions and what screens them."""
-    described = describe_studies(open_models(configuration.load()).registry)
+    described = describe_studies(open_models(configuration.load()))
     if as_json:
         click.echo(json.dumps(described, indent=2))
         return

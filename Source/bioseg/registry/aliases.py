@@ -34,6 +34,17 @@ def kept(registry: Registry, sessions: sessionmaker[Session]) -> Aliases:
     return standing
 
 
-def has_ledger(sessions: sessionmaker[Session]) -> bool:
-    """Tell whether a database has the table, which one that was never served from has not."""
-    return bool(inspect(sessions.kw["bind"]).has_table(Decision.__tablename__))
+def looked_up(registry: Registry, url: str) -> Aliases:
+    """How studies stand by the ledger of a database, where there is one: none is created to look."""
+
+    def standing(study: str) -> Standing:
+        if engine.exists(url):
+            sessions = sessionmaker(engine.connect(url))
+            try:
+                if inspect(sessions.kw["bind"]).has_table(Decision.__tablename__):
+                    return kept(registry, sessions)(study)
+            finally:
+                sessions.kw["bind"].dispose()
+        return shipped(registry)(study)
+
+    return standing
