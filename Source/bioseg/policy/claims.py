@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bioseg.policy.evidence import Evidence
 from bioseg.policy.rule import Rule
-from bioseg.policy.sequential import Numbers, proved_at
+from bioseg.policy.sequential import Numbers, first, proved, wealth
 
 FOURFOLD = math.log(4)
 """Bound of log ratios: a single slow answer counts as four times the other's time at most."""
@@ -48,23 +48,28 @@ class Claim:
         """Values, mean, error and bound as `sequential` wants them: turned so that the claim is "above"."""
         return self.side * self.measure.values, self.side * self.limit, self.measure.error, self.measure.bound
 
+    def proved(self) -> NDArray[np.bool_]:
+        """Tell after each observation whether the claim is proved, (..., n)."""
+        return proved(*self.towards, self.first_look)
+
     def proved_at(self) -> Numbers:
         """Tell after how many observations the claim was proved, (...); infinity where it is not."""
-        return proved_at(*self.towards, self.first_look)
+        return first(self.proved())
 
 
 def measures(evidence: Evidence, rule: Rule) -> dict[Kind, Measure]:
     """Give every measure, those without observations too.
 
-    `quality` is the plain mean over all images, catastrophes with all their weight. For `winsorised`, differences
-    beyond the rule's `drop` count as much as the drop: the typical difference, which few pairs suffice to prove.
-    `tail` counts what lies beyond: +1 where the challenger alone drops, -1 where the champion does.
+    `quality` is the plain mean over all images up to the last look, catastrophes with all their weight. For
+    `winsorised`, differences beyond the rule's `drop` count as much as the drop: the typical difference, which few
+    pairs suffice to prove. `tail` counts what lies beyond: +1 where the challenger alone drops, -1 where the champion
+    does.
     """
     quality = np.asarray(evidence.quality, np.float64)
     tail = np.where(np.abs(quality) > rule.drop, -np.sign(quality), 0.0)
     errors = rule.errors
     listed = (
-        Measure("quality", quality, 1.0, errors.quality),
+        Measure("quality", quality[..., : rule.last_look], 1.0, errors.quality),
         Measure("winsorised", quality.clip(-rule.drop, rule.drop), rule.drop, errors.winsorised),
         Measure("tail", tail, 1.0, errors.tail),
         Measure("failures", evidence.failures.astype(np.float64), 1.0, errors.failures),
@@ -93,10 +98,21 @@ def harms(evidence: Evidence, rule: Rule) -> list[Claim]:
 
 def quality_kept(evidence: Evidence, rule: Rule) -> Claim:
     """Give what a promotion must prove of quality, within the last look."""
-    quality = measures(evidence, rule)["quality"].up_to(rule.last_look)
+    quality = measures(evidence, rule)["quality"]
     if rule.goal == "superior":
         return Claim(quality, 1, 0.0, rule.first_look)
     return Claim(quality, 1, -rule.margin, rule.promote_from)
+
+
+def quality_kept_at(evidence: Evidence, rule: Rule) -> Numbers:
+    """Tell after how many pairs quality allowed a promotion, (...); infinity where it does not.
+
+    That is when its claim is proved while the tail guard does not lean: a mean is proved sooner than a rare
+    catastrophe, so that one which begins to show holds a promotion back long before it is proved.
+    """
+    tail = measures(evidence, rule)["tail"].up_to(rule.last_look)
+    calm = wealth(tail.values, 0.0, tail.bound) < rule.lean
+    return first(quality_kept(evidence, rule).proved() & calm)
 
 
 def gains(evidence: Evidence, rule: Rule) -> list[Claim]:

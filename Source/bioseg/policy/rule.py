@@ -72,6 +72,8 @@ class Rule:
     drop
         Loss in the primary metric, on one image, from above which it counts as a catastrophe; in (0, 1]. Beyond it the
         winsorised difference does not reach, so that each catastrophe is counted by the tail guard, not averaged.
+    lean
+        Wealth of the tail guard, of the 1/error that would be proof, from which a promotion waits; above 1.
     latency_limit, cpu_limit, memory_limit
         Ratios challenger / champion, 1 or more, from above which the challenger is too expensive.
     first_look
@@ -92,6 +94,7 @@ class Rule:
     goal: Goal = "superior"
     margin: float = 0.01
     drop: float = 0.2
+    lean: float = 4.0
     latency_limit: float = 1.05
     cpu_limit: float = 1.05
     memory_limit: float = 1.1
@@ -105,6 +108,8 @@ class Rule:
             raise InvalidInput(f"goal {self.goal!r}: give superior or not_worse")
         if not 0 < self.margin < 1 or not 0 < self.drop <= 1:
             raise InvalidInput(f"margin {self.margin}, drop {self.drop}: give differences between 0 and 1")
+        if not self.lean > 1:
+            raise InvalidInput(f"lean {self.lean}: give a wealth above 1")
         for name in ("latency_limit", "cpu_limit", "memory_limit"):
             if not 1 <= getattr(self, name) <= 4:
                 raise InvalidInput(f"{name} {getattr(self, name)}: give a ratio from 1 to 4")

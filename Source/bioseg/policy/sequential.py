@@ -16,6 +16,7 @@ Statistics 41(5), 1970. How the stakes were chosen stands in docs/gate.md.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,11 @@ STAKES = 0.95 * 2.0 ** -np.arange(8)
 CAPITAL = 2.0 ** -np.arange(1, 9) / (1 - 2.0**-8)
 """What each stake begins with, 1 together."""
 
-HALVINGS = 26
-"""Of the range in the search for an interval's end: to 3e-8 of it."""
+HALVINGS = 22
+"""Of the range in the search for an interval's end: to 5e-7 of it."""
+
+STEPS = np.geomspace(1e-4, 1, 100)
+"""Where a course of an interval's end is followed: shares of the way back from where it is now to where it began."""
 
 
 class Bounds(NamedTuple):
@@ -61,15 +65,14 @@ def wealth(values: Numbers, mean: float, bound: float) -> Numbers:
     [1.64, 2.79, 0.66]
     """
     gain = (values - mean) / (bound + mean)
-    total = np.zeros(values.shape)
+    factors = 1 + np.multiply.outer(STAKES, gain)
     with np.errstate(over="ignore"):  # beyond 1e308 it is proof enough
-        for stake, capital in zip(STAKES, CAPITAL, strict=True):
-            total += capital * np.cumprod(1 + stake * gain, axis=-1)
-    return total
+        held = np.cumprod(factors, axis=-1, out=factors)
+        return np.tensordot(CAPITAL, held, axes=1)
 
 
-def proved_at(values: Numbers, mean: float, error: float, bound: float, first_look: int = 1) -> Numbers:
-    """Tell after how many observations it was proved that the mean is above the one given.
+def proved(values: Numbers, mean: float, error: float, bound: float, first_look: int = 1) -> NDArray[np.bool_]:
+    """Tell after each observation whether it is proved that the mean is above the one given.
 
     What was proved stays so, and proof found before the first look counts from there.
 
@@ -82,16 +85,22 @@ def proved_at(values: Numbers, mean: float, error: float, bound: float, first_lo
 
     Returns
     -------
-    (...): the number of observations; infinity where there is no proof yet.
-
-    >>> proved_at(np.ones((2, 20)) * [[1.0], [-1.0]], 0.0, 0.01, 1.0).tolist()
-    [8.0, inf]
+    (..., n).
     """
-    n = values.shape[-1]
-    if n < first_look or n == 0:
-        return np.full(values.shape[:-1], np.inf)
-    proof = wealth(values, mean, bound) * error >= 1
-    return np.where(proof.any(axis=-1), np.maximum(proof.argmax(axis=-1) + 1, first_look), np.inf)
+    proof = np.logical_or.accumulate(wealth(values, mean, bound) * error >= 1, axis=-1)
+    proof[..., : first_look - 1] = False
+    return proof
+
+
+def first(proof: NDArray[np.bool_]) -> Numbers:
+    """Give the number of observations (...) at which (..., n) turned true; infinity where it did not.
+
+    >>> first(np.array([[False, True, True], [False, False, False]])).tolist()
+    [2.0, inf]
+    """
+    if proof.shape[-1] == 0:
+        return np.full(proof.shape[:-1], np.inf)
+    return np.where(proof.any(axis=-1), proof.argmax(axis=-1) + 1.0, np.inf)
 
 
 def bounds(values: Numbers, error: float, bound: float) -> Bounds:
@@ -108,6 +117,21 @@ def bounds(values: Numbers, error: float, bound: float) -> Bounds:
     {'estimate': 0.0, 'low': -0.0199..., 'high': 0.0202..., 'n': 400}
     """
     return Bounds(float(values.mean()), _low(values, error, bound), -_low(-values, error, bound), len(values))
+
+
+def course(values: Numbers, error: float, bound: float, looks: Sequence[int]) -> list[Bounds]:
+    """Give the intervals as they ran, after each of some numbers of observations.
+
+    Parameters
+    ----------
+    values
+        (n,), n >= 1, in [-bound, bound], in the order of observation.
+    looks
+        Numbers of observations, from 1 to n.
+    """
+    means = np.cumsum(values) / np.arange(1, len(values) + 1)
+    low, high = _lows(values, error, bound), -_lows(-values, error, bound)
+    return [Bounds(float(means[n - 1]), float(low[n - 1]), float(high[n - 1]), n) for n in looks]
 
 
 def pairs_needed(values: Numbers, mean: float, error: float, bound: float) -> float:
@@ -142,3 +166,14 @@ def _low(values: Numbers, error: float, bound: float) -> float:
         else:
             high = middle
     return low
+
+
+def _lows(values: Numbers, error: float, bound: float) -> Numbers:
+    """Give `_low` after each observation, (n,), to within a step: means further back were refuted earlier."""
+    end = _low(values, error, bound)
+    steps = end - (end + bound) * STEPS[-2::-1]
+    refuted = [float(first(proved(values, mean, error, bound))) for mean in steps]
+    places = np.searchsorted(refuted, np.arange(1, len(values) + 1), side="right")
+    lows = np.concatenate([[-bound], steps])[places]
+    lows[-1] = end
+    return lows

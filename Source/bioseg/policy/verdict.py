@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from bioseg.errors import InvalidInput
-from bioseg.policy import reasons
-from bioseg.policy.claims import Claim, gains, harms, measures, quality_kept
+from bioseg.policy import reasons, sequential
+from bioseg.policy.claims import Claim, gains, harms, measures, quality_kept, quality_kept_at
 from bioseg.policy.evidence import Evidence
 from bioseg.policy.forecast import more_pairs
 from bioseg.policy.rule import Errors, Goal, Rule
@@ -99,13 +99,16 @@ def course(evidence: Evidence, rule: Rule, looks: int = 40) -> dict[str, list[Bo
     """
     _require_one_rollout(evidence)
     return {
-        kind: [
-            bounds(measure.values[:n], measure.error, measure.bound)
-            for n in np.unique(np.linspace(1, measure.values.size, looks, dtype=int)).tolist()
-        ]
-        for kind, measure in measures(evidence, rule).items()
+        measure.kind: sequential.course(
+            measure.values, measure.error, measure.bound, _evenly(measure.values.size, looks)
+        )
+        for measure in measures(evidence, rule).values()
         if measure.values.size
     }
+
+
+def _evenly(n: int, looks: int) -> list[int]:
+    return sorted({math.ceil(n * look / looks) for look in range(1, looks + 1)})
 
 
 def _conclude(evidence: Evidence, rule: Rule, seen: Mapping[str, Bounds]) -> tuple[Decision, str]:
@@ -114,34 +117,33 @@ def _conclude(evidence: Evidence, rule: Rule, seen: Mapping[str, Bounds]) -> tup
             return "rollback", reasons.harm(claim, seen[claim.measure.kind])
     if _mismatch(evidence, rule):
         return "inconclusive", reasons.mismatch(_clients(evidence))
-    quality = quality_kept(evidence, rule)
     gain = next((claim for claim in gains(evidence, rule) if _proved(claim)), None)
-    missing = _missing(evidence, rule, quality, gain, seen)
+    missing = _missing(evidence, rule, gain, seen)
     if missing is None:
-        proved = reasons.kept(quality, seen["quality"])
-        return "promote", proved + (reasons.gained(gain, seen[gain.measure.kind]) if gain else "") + "."
+        return "promote", reasons.promotion(quality_kept(evidence, rule), gain, seen)
     hopeless = _hopeless(evidence, rule)
-    return ("inconclusive", f"{hopeless} {missing}") if hopeless else ("continue", missing)
+    return ("inconclusive", f"{hopeless}: {missing}.") if hopeless else ("continue", reasons.sentence(missing))
 
 
-def _missing(
-    evidence: Evidence, rule: Rule, quality: Claim, gain: Claim | None, seen: Mapping[str, Bounds]
-) -> str | None:
+def _missing(evidence: Evidence, rule: Rule, gain: Claim | None, seen: Mapping[str, Bounds]) -> str | None:
+    quality = quality_kept(evidence, rule)
     if not _proved(quality):
         return reasons.open_quality(seen.get("quality"), rule.first_look)
+    if math.isinf(quality_kept_at(evidence, rule)):
+        return f"{reasons.kept(quality, seen['quality'])}, but {reasons.tail(measures(evidence, rule)['tail'])}"
     if evidence.gate != "promote":
-        return f"{reasons.kept(quality, seen['quality'])}, but the offline gate has not passed."
+        return f"{reasons.kept(quality, seen['quality'])}, but the offline gate has not passed"
     if rule.goal == "not_worse" and gain is None:
-        return f"{reasons.kept(quality, seen['quality'])}, but that it is faster or smaller is not proved."
+        return f"{reasons.kept(quality, seen['quality'])}, but that it is faster or smaller is not proved"
     return None
 
 
 def _hopeless(evidence: Evidence, rule: Rule) -> str | None:
     if _pairs(evidence) >= rule.last_look:
-        return f"Undecided at the last look, after {_pairs(evidence):,} pairs."
+        return "Undecided at the last look"
     expected = evidence.expected
     if expected is not None and expected < _needed(evidence, rule):
-        return f"Traffic can bring {expected:,} more pairs before the rollout ends, too few to decide."
+        return f"Traffic can bring {expected:,} more pairs before the rollout ends, too few to decide"
     return None
 
 
