@@ -27,8 +27,8 @@ def arm(client: str, rollout: str, share: float) -> Arm:
     InvalidInput
         When the share is outside 0 to 1.
 
-    >>> [arm("7f3a", "membrane-12", share) for share in (0, 0.1, 0.5, 1)]
-    ['champion', 'champion', 'challenger', 'challenger']
+    >>> [arm("7f3a", "membrane-12", share) for share in (0, 0.1, 0.5, 1.0)]
+    ['champion', 'champion', 'champion', 'challenger']
     """
     if not 0 <= share <= 1:
         raise InvalidInput(f"a share of {share}: give a number from 0 to 1")
