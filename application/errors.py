@@ -17,20 +17,27 @@ from bioseg.errors import (
     BlobNotFound,
     BundleError,
     Busy,
+    Frozen,
     IdempotencyConflict,
     ImageError,
     ImageTooLarge,
     InvalidInput,
+    LedgerBroken,
+    NoRollout,
+    NotProven,
     ProcessFailed,
     Refused,
     RuntimeUnavailable,
     StackNotAllowed,
+    StaleRevision,
     StoreUnavailable,
+    UnknownDecision,
     UnknownRequest,
     UnknownStudy,
     UnknownVersion,
     UnreadableImage,
     UnsupportedFormat,
+    VersionNotFound,
     WrongTask,
 )
 
@@ -49,19 +56,26 @@ PROBLEMS: dict[type[BiosegError], tuple[HTTPStatus, str]] = {
     InvalidInput: (HTTPStatus.BAD_REQUEST, "A value is not allowed"),
     IdempotencyConflict: (HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key was used for another request"),
     UnknownStudy: (HTTPStatus.NOT_FOUND, "There is no such study"),
+    VersionNotFound: (HTTPStatus.NOT_FOUND, "There is no such version"),
     UnknownRequest: (HTTPStatus.NOT_FOUND, "There is no such request"),
+    UnknownDecision: (HTTPStatus.NOT_FOUND, "There is no such decision"),
     BlobNotFound: (HTTPStatus.NOT_FOUND, "There is no such picture"),
     WrongTask: (HTTPStatus.CONFLICT, "The study needs another call"),
+    StaleRevision: (HTTPStatus.CONFLICT, "The study has moved on"),
+    Frozen: (HTTPStatus.CONFLICT, "The study is frozen"),
+    NotProven: (HTTPStatus.CONFLICT, "The evidence does not allow this"),
+    NoRollout: (HTTPStatus.CONFLICT, "The rollout does not allow this"),
     Busy: (HTTPStatus.SERVICE_UNAVAILABLE, "The models are busy"),
     BundleError: (HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot be used"),
     RuntimeUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot be used"),
     UnknownVersion: (HTTPStatus.SERVICE_UNAVAILABLE, "The study has no model"),
     StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The image store does not answer"),
     ProcessFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "Images cannot be decoded now"),
+    LedgerBroken: (HTTPStatus.INTERNAL_SERVER_ERROR, "The ledger was altered"),
     BiosegError: (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here"),
 }
 
-OURS = (BundleError, RuntimeUnavailable, StoreUnavailable, UnknownVersion, ProcessFailed)
+OURS = frozenset({BundleError, RuntimeUnavailable, StoreUnavailable, UnknownVersion, ProcessFailed, BiosegError})
 """Failures of the installation: their message is for the log, not for the caller."""
 
 PASSING = (Busy, StoreUnavailable)
@@ -104,7 +118,7 @@ def _expected(error: BiosegError) -> Response:
     known = next(base for base in type(error).__mro__ if base in PROBLEMS)
     status, title = PROBLEMS[known]
     headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, PASSING) else None
-    if isinstance(error, OURS) or known is BiosegError:
+    if known in OURS:
         log.error("%s answers %s", request.path, status.value, exc_info=error)
         return problem(status, title, APOLOGY, kind=kind_of(known), headers=headers)
     members: dict[str, Any] = {}

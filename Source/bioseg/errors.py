@@ -42,6 +42,10 @@ class UnknownVersion(BiosegError):
     """The registry holds no such version of the study."""
 
 
+class VersionNotFound(UnknownVersion):
+    """The same, of a version that the caller named."""
+
+
 class UnknownRequest(BiosegError):
     """No request record has this id, or it is not the caller's."""
 
@@ -134,7 +138,7 @@ class NotProven(BiosegError):
 
 
 class NoRollout(BiosegError):
-    """The study has no rollout to act on, or one runs that has to be stopped first."""
+    """The study has no rollout or promotion to act on, or a rollout runs that has to be stopped first."""
 
 
 class LedgerBroken(BiosegError):

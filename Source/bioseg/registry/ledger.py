@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -12,13 +14,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bioseg.database.tables import Decision
-from bioseg.errors import StaleRevision
+from bioseg.errors import LedgerBroken, StaleRevision, UnknownDecision
 
 Strategy = Literal["single", "shadow", "canary", "ab"]
 Action = Literal["promote", "rollback", "start", "step", "stop", "unfreeze"]
 
 FIRST = "0" * 64
 """What stands for the hash of the row before a study's first one."""
+
+_SEQUENCE = re.compile(r"[1-9][0-9]{0,8}")
+_REMEDY = "find out who wrote to the database, and restore it from a backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +58,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Why aliases move: what is done, by whom, for what reason and on which evidence (anything that JSON takes)."""
+    """Why aliases move: what is done, by whom, for what reason, on which evidence (anything that JSON takes) and when.
+
+    The moment is for people: rows are in the order of their sequence, whatever the clock does.
+    """
 
     action: Action
     actor: str
     reason: str
     automatic: bool = False
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 def standing(session: Session, study: str) -> Standing | None:
@@ -94,17 +103,17 @@ def append(session: Session, before: Standing, move: Move, **changes: Any) -> De
     """
     now = standing(session, before.study)
     if (0 if now is None else now.sequence) != before.sequence:
-        raise _stale(before)
+        raise stale(before.study, before.sequence)
     after = replace(before, sequence=before.sequence + 1, **changes)
     row = Decision(
         study=after.study,
         sequence=after.sequence,
-        created_at=datetime.now(UTC),
+        created_at=move.at,
         action=move.action,
         champion=after.champion,
         challenger=after.challenger,
         strategy=after.strategy,
-        share=after.share,
+        share=float(after.share),  # so that its hash is the same when it is read back
         rollout=after.rollout,
         frozen=after.frozen,
         automatic=move.automatic,
@@ -118,8 +127,62 @@ def append(session: Session, before: Standing, move: Move, **changes: Any) -> De
     try:
         session.flush()
     except IntegrityError as error:
-        raise _stale(before) from error
+        raise stale(before.study, before.sequence) from error
     return row
+
+
+def stale(study: str, revision: int) -> StaleRevision:
+    """What a caller is told who looked at a study before somebody else moved it."""
+    return StaleRevision(f"{study} has moved on from revision {revision}: look at it again, then decide again")
+
+
+def rows(session: Session, study: str) -> list[Decision]:
+    """The rows of a study in their order, as they are stored; `history` checks them too."""
+    return list(session.scalars(select(Decision).where(Decision.study == study).order_by(Decision.sequence)))
+
+
+def history(session: Session, study: str) -> list[Decision]:
+    """The rows of a study in their order, each checked against its hash and the row before.
+
+    Rows that are missing at the end leave no trace here.
+
+    Raises
+    ------
+    LedgerBroken
+        Naming the first row that is missing, was altered, or does not follow from the one before.
+    """
+    found = rows(session, study)
+    previous = FIRST
+    for sequence, row in zip(count(1), found, strict=False):
+        if row.sequence != sequence:
+            raise LedgerBroken(f"{study}/{sequence} is missing from the ledger; {_REMEDY}")
+        if row.hash != hash_of(row):
+            raise LedgerBroken(f"{id_of(row)} was altered: its hash does not match what it says; {_REMEDY}")
+        if row.previous != previous:
+            raise LedgerBroken(f"{id_of(row)} does not follow from the row before, which was replaced; {_REMEDY}")
+        previous = row.hash
+    return found
+
+
+def find(session: Session, decision: str) -> Decision:
+    """Look a row up by its id, `STUDY/SEQUENCE`; raises UnknownDecision."""
+    study, _, sequence = decision.rpartition("/")
+    if _SEQUENCE.fullmatch(sequence):
+        row = session.scalar(select(Decision).where(Decision.study == study, Decision.sequence == int(sequence)))
+        if row is not None:
+            return row
+    raise UnknownDecision(f"no decision {decision!r}; `bioseg history STUDY` lists them, such as membrane/3")
+
+
+def id_of(row: Decision) -> str:
+    """Name of a row for people, such as `membrane/3`."""
+    return f"{row.study}/{row.sequence}"
+
+
+def evidence_of(row: Decision) -> dict[str, Any]:
+    """What a row rests on."""
+    evidence: dict[str, Any] = json.loads(row.evidence)
+    return evidence
 
 
 def hash_of(row: Decision) -> str:
@@ -135,9 +198,3 @@ def _hash_of(session: Session, before: Standing) -> str:
         return FIRST
     last = select(Decision.hash).where(Decision.study == before.study, Decision.sequence == before.sequence)
     return session.scalars(last).one()
-
-
-def _stale(before: Standing) -> StaleRevision:
-    return StaleRevision(
-        f"{before.study} has moved on from revision {before.sequence}: look at it again, then decide again"
-    )

@@ -40,14 +40,19 @@ SCREEN = Contract(
 
 def write(models_dir: Path) -> Path:
     """Write sealed bundles of `membrane` and `kinds`, without networks, as champions; gives the folder."""
-    for contract, side in ((MEMBRANE, 16), (SCREEN, 32)):
-        folder = models_dir / contract.study / contract.version
-        folder.mkdir(parents=True)
-        batch = np.random.default_rng(1).random((1, side, side, contract.channels), np.float32)
-        np.savez(folder / bundles.SAMPLE, input=batch, output=_predictor(contract)(batch))
-        bundles.seal(folder, contract, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
+    for contract in (MEMBRANE, SCREEN):
+        seal(models_dir / contract.study / contract.version, contract)
     (models_dir / CHAMPIONS).write_text(json.dumps({"membrane": MEMBRANE.version, "kinds": SCREEN.version}))
     return models_dir
+
+
+def seal(folder: Path, contract: Contract) -> Bundle:
+    """Write a sealed bundle without a network into a new folder."""
+    folder.mkdir(parents=True)
+    side = contract.side or contract.multiple
+    batch = np.random.default_rng(1).random((1, side, side, contract.channels), np.float32)
+    np.savez(folder / bundles.SAMPLE, input=batch, output=_predictor(contract)(batch))
+    return bundles.seal(folder, contract, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
 
 
 def load(bundle: Bundle, _threads: int) -> Predictor:
