@@ -54,6 +54,8 @@ class Queue:
             ):
                 raise self._turned_away()
             self._reserve()
+            self._note_activity()
+            held.callback(self._note_activity)
             held.callback(self._release)
             yield
 
@@ -61,6 +63,15 @@ class Queue:
         """Raise as `place` does, when it would at this moment."""
         if not self._may_enter() or not any(self._locks.is_free(place) for place in self._places):
             raise self._turned_away()
+
+    def is_idle(self, seconds: float) -> bool:
+        """Tell whether no request is in flight, and none has come or gone for so many seconds."""
+        idle = time.monotonic() - self.last_activity() >= seconds
+        return idle and all(self._locks.is_free(place) for place in self._places)
+
+    def last_activity(self) -> float:
+        """When a request took or left a place last, seconds of the machine's monotonic clock."""
+        return float(self._shared()[3])
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -77,7 +88,7 @@ class Queue:
                 state[1] = (1 - WEIGHT) * state[1] + WEIGHT * spent if state[1] else spent
 
     def _may_enter(self) -> bool:
-        free_at, takes, last_turned_away = self._shared()
+        free_at, takes, last_turned_away = self._shared()[:3]
         return overload.may_enter(time.monotonic(), free_at, takes, last_turned_away)
 
     def _reserve(self) -> None:
@@ -89,12 +100,15 @@ class Queue:
         """Give back the time of a turn that was not taken, of an unreadable image for example."""
         self._shared()[0] -= self._mine.reserved
 
+    def _note_activity(self) -> None:
+        self._shared()[3] = time.monotonic()
+
     def _turned_away(self) -> Busy:
         self._shared()[2] = time.monotonic()
         return Busy(f"one request runs and {len(self._places) - 1} wait, which is all that may; try again in a second")
 
     def _shared(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        """When the networks will be free, how long a turn takes, and when somebody was turned away last.
+        """When the networks will be free, how long a turn takes, when somebody was turned away, and came or left, last.
 
         Seconds of the machine's monotonic clock, in memory that all processes map: each is written at once.
         """
@@ -105,5 +119,5 @@ class Queue:
                 memory = mmap.mmap(descriptor, mmap.PAGESIZE)
             finally:
                 os.close(descriptor)
-            self._state = np.frombuffer(memory, np.float64, count=3)
+            self._state = np.frombuffer(memory, np.float64, count=4)
         return self._state

@@ -11,7 +11,7 @@ from sqlalchemy import Insert, Table, delete, exists, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from bioseg.database.tables import BlobMove, RequestRecord
+from bioseg.database.tables import BlobMove, Pair, RequestRecord
 
 BLOBS = (
     RequestRecord.image_blob,
@@ -19,7 +19,10 @@ BLOBS = (
     RequestRecord.probability_blob,
     RequestRecord.corrected_mask_blob,
 )
-"""The columns that name blobs."""
+"""The columns of a record that name blobs."""
+
+OF_PAIRS = (Pair.champion_blob, Pair.challenger_blob)
+"""Those of a pair."""
 
 _TABLE = cast("Table", BlobMove.__table__)  # the object-relational layer would cost half a millisecond per upload
 _SQLITE, _POSTGRESQL = sqlite.insert(_TABLE), postgresql.insert(_TABLE)
@@ -72,8 +75,9 @@ def lock(session: Session, key: str) -> bool:
 
 
 def is_named(session: Session, key: str) -> bool:
-    """Tell whether a record names a blob."""
-    return bool(session.scalar(select(exists().where(or_(*(column == key for column in BLOBS))))))
+    """Tell whether a record or a pair names a blob."""
+    named = (exists().where(or_(*(column == key for column in columns))) for columns in (BLOBS, OF_PAIRS))
+    return bool(session.scalar(select(or_(*named))))
 
 
 def settled(session: Session, key: str) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bioseg.database.moves import BLOBS
-from bioseg.database.tables import IdempotencyKey, RequestRecord
+from bioseg.database.tables import IdempotencyKey, Pair, RequestRecord
 from bioseg.errors import Busy, IdempotencyConflict
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -82,11 +82,11 @@ def ids_before(session: Session, moment: datetime, limit: int) -> list[str]:
 
 
 def forget(session: Session, seq: int, now: datetime) -> list[str]:
-    """Cut a record off from its pictures, its comment, its idempotency keys and its owner's lists; the numbers stay.
+    """Cut a record and its pairs off from its pictures, comment, idempotency keys and owner's lists; the numbers stay.
 
     Returns
     -------
-    Keys of the blobs that it named: note them as moves in the same transaction.
+    Keys of the blobs that they named: note them as moves in the same transaction.
     """
     # A judgement must not add a corrected mask between the look and the write.
     record = session.get_one(RequestRecord, seq, with_for_update=True)
@@ -94,6 +94,9 @@ def forget(session: Session, seq: int, now: datetime) -> list[str]:
     for column in BLOBS:
         setattr(record, column.key, None)
     record.comment, record.deleted_at = None, now
+    for pair in session.scalars(select(Pair).where(Pair.request_seq == seq).with_for_update()):
+        keys |= {pair.champion_blob, pair.challenger_blob} - {None}
+        pair.champion_blob = pair.challenger_blob = None
     session.execute(
         delete(IdempotencyKey).where(IdempotencyKey.owner == record.owner, IdempotencyKey.request_id == record.id)
     )

@@ -256,7 +256,8 @@ class Pair(Base):
     not) orders the queue of disagreements and is no quality. `rank`, drawn at random, is the order in which reviewers
     see the pairs, so that those judged so far are a uniform sample; `left` is the arm shown on the left side.
     `preference` is the reviewer's arm, or `same`. `corrected_from` is the arm whose mask reviewers get to correct, also
-    drawn at random, `*_quality` the figure of each arm against the corrected mask or the reviewer's class.
+    drawn at random, `*_quality` the figure of each arm against the corrected mask or the reviewer's class. `*_number`
+    counts the preferences and the qualities of a rollout from 1, in the order in which they were given.
     """
 
     __tablename__ = "pairs"
@@ -284,10 +285,12 @@ class Pair(Base):
     rank: Mapped[float]
     left: Mapped[str] = mapped_column(String(16))
     preference: Mapped[str | None] = mapped_column(String(16))
+    preference_number: Mapped[int | None]
     preferred_at: Mapped[datetime | None]
     corrected_from: Mapped[str] = mapped_column(String(16))
     champion_quality: Mapped[float | None]
     challenger_quality: Mapped[float | None]
+    quality_number: Mapped[int | None]
     corrected_at: Mapped[datetime | None]
 
 

@@ -1,0 +1,57 @@
+"""Queries on the pairs of a rollout. The caller owns the session and its transaction."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bioseg.database.tables import Pair, RequestRecord
+
+DONE, STALE = "done", "stale"
+
+
+class Seen(NamedTuple):
+    """How much of a rollout a decision has seen: its last pair, and how many preferences and qualities.
+
+    What comes afterwards does not change what a decision rests on.
+    """
+
+    last_pair: int
+    preferences: int
+    qualities: int
+
+
+def has(session: Session, rollout: str, request_seq: int) -> bool:
+    """Tell whether the pair of a request is there already."""
+    known = select(Pair.id).where(Pair.rollout == rollout, Pair.request_seq == request_seq)
+    return session.scalar(known) is not None
+
+
+def seen(session: Session, rollout: str) -> Seen:
+    """How much there is of a rollout."""
+    counts = select(func.max(Pair.id), func.max(Pair.preference_number), func.max(Pair.quality_number))
+    return Seen(*(number or 0 for number in session.execute(counts.where(Pair.rollout == rollout)).one()))
+
+
+def of(session: Session, rollout: str, until: Seen) -> list[Pair]:
+    """The pairs of a rollout in the order in which they were made."""
+    pairs = select(Pair).where(Pair.rollout == rollout, Pair.id <= until.last_pair).order_by(Pair.id)
+    return list(session.scalars(pairs))
+
+
+def clients(session: Session, rollout: str, since: int) -> dict[str, int]:
+    """Distinct clients by the arm that served them, among the requests of a rollout after a sequence number."""
+    told = select(RequestRecord.arm, func.count(func.distinct(RequestRecord.owner)))
+    told = told.where(RequestRecord.rollout == rollout, RequestRecord.seq > since).group_by(RequestRecord.arm)
+    return {str(arm): count for arm, count in session.execute(told) if arm is not None}
+
+
+def dropped(session: Session, rollout: str) -> int:
+    """How many pairs were not made because the moment for them had passed."""
+    return session.scalar(select(func.count()).where(Pair.rollout == rollout, Pair.status == STALE)) or 0
+
+
+def done(pairs: Sequence[Pair]) -> list[Pair]:
+    """Those that were made."""
+    return [pair for pair in pairs if pair.status == DONE]
