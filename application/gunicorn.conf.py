@@ -4,13 +4,13 @@
 Threads wait for clients, for the disk and for their turn; few of them work at a time, so there may be many.
 """
 
-from threading import Thread
+from threading import Event, Thread
 
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
 
 from application.context import EXTENSION
-from bioseg.platform import warm_up
+from bioseg.platform import Platform, warm_up
 
 KEPT_BODY = 2**20
 
@@ -56,5 +56,11 @@ def pre_request(worker: ThreadWorker, req: Request) -> None:  # noqa: ARG001 - t
 
 
 def post_worker_init(worker: ThreadWorker) -> None:
-    """Load the networks while the first requests come in; probes are answered meanwhile."""
-    Thread(target=warm_up, args=(worker.wsgi.extensions[EXTENSION],), daemon=True).start()
+    """Load the networks while the first requests come in, then follow the ledger; probes are answered meanwhile."""
+    Thread(target=serve, args=(worker.wsgi.extensions[EXTENSION],), daemon=True).start()
+
+
+def serve(platform: Platform) -> None:
+    """Have the arms ready, of all studies and for as long as the process lives."""
+    warm_up(platform)
+    platform.arms.follow(Event(), platform.settings.sync_seconds)

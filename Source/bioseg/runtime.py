@@ -23,6 +23,7 @@ SLOWER = 10.0
 """How many times the champion's time a version under trial may take for a batch."""
 LEAST_SECONDS = 1.0
 """What it may take in any case."""
+MOST_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,13 @@ class Runtime:
         bundle = self._registry.open(study, version)
         return proved(bundle, self._load(bundle, self._threads))
 
-    def trial(self, study: str, version: str, beside: Arm) -> Arm:
+    def trial(self, study: str, version: str, beside: Arm | None = None) -> Arm:
         """Arm of a version that runs in a process of its own, kept from the first call on.
 
         Parameters
         ----------
         beside
-            The champion, whose pace tells how long the other may take.
+            The champion, whose pace tells how long the other may take; None: as long as anything may.
 
         Raises
         ------
@@ -134,10 +135,11 @@ class Runtime:
                 for named in [named for named in arms if named[0] == study and named[1] not in versions]:
                     del arms[named]
 
-    def _confined(self, study: str, version: str, beside: Arm) -> Arm:
+    def _confined(self, study: str, version: str, beside: Arm | None) -> Arm:
+        limit = time_limit(beside.pace) if beside else no_limit
         try:
             bundle = self._registry.open(study, version)
-            return proved(bundle, self._confine(bundle, self._threads, time_limit(beside.pace)))
+            return proved(bundle, self._confine(bundle, self._threads, limit))
         except (BundleError, UnknownVersion) as error:
             raise ArmFailed(f"{study} {version} cannot be tried: {error}") from error
 
@@ -149,6 +151,11 @@ def time_limit(pace: float) -> TimeLimit:
         return LEAST_SECONDS + SLOWER * pace * values
 
     return seconds
+
+
+def no_limit(_values: int) -> float:
+    """How long a champion may take for a batch: so long that it must be broken."""
+    return MOST_SECONDS
 
 
 def technology(runtime: str, contract: Contract) -> str:

@@ -17,10 +17,11 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from bioseg import housekeeping, mirroring, studies
+from bioseg import housekeeping, mirroring, shadowing, studies
 from bioseg.database import tasks
 from bioseg.database.tables import Task
 from bioseg.errors import BiosegError, StoreUnavailable
+from bioseg.judging import Judge
 from bioseg.platform import Platform
 from bioseg.storage import Mirror, open_mirror
 from bioseg.telemetry import tracking_server
@@ -37,12 +38,14 @@ class Handler:
     """Does the tasks of one kind, `batch` of them at a time; when it raises, they are tried again later.
 
     It must bear to get a task twice: the worker may die before it marks the task as done, or take longer than `lease`.
+    While `may` says no, no task is claimed.
     """
 
     kind: str
     do: Callable[[Sequence[Task]], None]
     batch: int
     lease: timedelta = timedelta(minutes=2)
+    may: Callable[[], bool] = lambda: True
 
 
 def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
@@ -65,11 +68,13 @@ def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
         while not stop.is_set() and platform.pictures.settle_waiting():
             pass
         _side_by_side([partial(drain, platform.sessions, [handler], name, stop) for handler in handlers], stop)
+        Judge(platform).look()
         return
     look = partial(attend, platform.sessions, handlers, name, stop, platform.settings.sync_seconds)
     store = partial(_again_and_again, "storing", platform.pictures.settle_waiting, platform.settings.sync_seconds, stop)
+    judge = partial(_again_and_again, "judging", Judge(platform).look, platform.settings.sync_seconds, stop)
     tidy = partial(_again_and_again, "housekeeping", partial(housekeeping.tidy, platform), _TIDY_SECONDS, stop)
-    _side_by_side([look, store, tidy], stop)
+    _side_by_side([look, store, judge, tidy], stop)
 
 
 def _again_and_again(what: str, do: Callable[[], object], seconds: float, stop: threading.Event) -> None:
@@ -85,7 +90,7 @@ def _again_and_again(what: str, do: Callable[[], object], seconds: float, stop: 
 
 
 def _handlers(platform: Platform) -> list[Handler]:
-    handlers = [telemetry(platform.sessions, platform.settings.tracking_uri)]
+    handlers = [telemetry(platform.sessions, platform.settings.tracking_uri), shadow(platform)]
     mirror = open_mirror(platform.settings)
     if mirror is not None:
         handlers.append(mirrored(platform.sessions, platform.pictures, mirror))
@@ -141,6 +146,8 @@ def drain(sessions: sessionmaker[Session], handlers: Sequence[Handler], worker: 
 
 def _do_batch(sessions: sessionmaker[Session], handler: Handler, worker: str) -> bool:
     """Do one batch; tells whether it went well and there may be more. A store's plea for a pause is raised again."""
+    if not handler.may():
+        return False
     with sessions.begin() as session:
         claimed = tasks.claim(session, [handler.kind], handler.batch, handler.lease, worker, datetime.now(UTC))
     if not claimed:
@@ -185,6 +192,16 @@ def telemetry(sessions: sessionmaker[Session], tracking_uri: str) -> Handler:
         mlflow_shipper.ship(sessions, client, seqs, screens)
 
     return Handler("telemetry", do, mlflow_shipper.BATCH)
+
+
+def shadow(platform: Platform) -> Handler:
+    """Make the handler that runs both arms of a rollout, one request after the other, while nobody is served."""
+
+    def do(batch: Sequence[Task]) -> None:
+        for task in batch:
+            shadowing.make(platform, task)
+
+    return Handler("shadow", do, batch=1, may=partial(shadowing.may_run, platform))
 
 
 def mirrored(sessions: sessionmaker[Session], pictures: mirroring.Source, mirror: Mirror) -> Handler:

@@ -1,12 +1,13 @@
 """Queries on the pairs of a rollout. The caller owns the session and its transaction."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from bioseg.database.tables import Pair, RequestRecord
+from bioseg.database.tables import Decision, Pair, RequestRecord
 
 DONE, STALE = "done", "stale"
 
@@ -40,11 +41,18 @@ def of(session: Session, rollout: str, until: Seen) -> list[Pair]:
     return list(session.scalars(pairs))
 
 
-def clients(session: Session, rollout: str, since: int) -> dict[str, int]:
-    """Distinct clients by the arm that served them, among the requests of a rollout after a sequence number."""
+def clients(session: Session, rollout: str, since: datetime) -> dict[str, int]:
+    """Distinct clients by the arm that served them, among the requests of a rollout after a moment."""
     told = select(RequestRecord.arm, func.count(func.distinct(RequestRecord.owner)))
-    told = told.where(RequestRecord.rollout == rollout, RequestRecord.seq > since).group_by(RequestRecord.arm)
+    told = told.where(RequestRecord.rollout == rollout, RequestRecord.created_at > since).group_by(RequestRecord.arm)
     return {str(arm): count for arm, count in session.execute(told) if arm is not None}
+
+
+def made_since_move(session: Session, study: str, sequence: int) -> int:
+    """How many pairs were made of a study's rollout since a row of its ledger was written."""
+    moved = select(Decision.created_at, Decision.rollout).filter_by(study=study, sequence=sequence).subquery()
+    made = select(func.count()).select_from(Pair).join(moved, Pair.rollout == moved.c.rollout)
+    return session.scalar(made.where(Pair.status == DONE, Pair.created_at > moved.c.created_at)) or 0
 
 
 def dropped(session: Session, rollout: str) -> int:
