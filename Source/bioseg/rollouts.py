@@ -205,6 +205,13 @@ def unfreeze(platform: Platform, study: str, **why: Unpack[Why]) -> Decision:
     return _move(platform, before, "unfreeze", why, "new versions are welcome again", frozen=False)
 
 
+def history(platform: Platform, study: str) -> list[Decision]:
+    """Every move of a study in its order, checked; raises UnknownStudy and LedgerBroken."""
+    studies.get(study)
+    with engine.reading(platform.sessions) as session:
+        return ledger.history(session, study)
+
+
 def _share_of(strategy: str, share: float | None) -> float:
     """The challenger's share of the clients under a strategy; raises InvalidInput."""
     if strategy not in FIRST_SHARES:
