@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -86,10 +85,11 @@ def _gate(session: Session, row: Decision, evidence: Mapping[str, Any]) -> Check
 
 
 def _pairs(session: Session, named: Mapping[str, Any]) -> Check:
-    found = pair_digests.sha256_of(session, named["rollout"], named["last_id"], datetime.fromisoformat(named["at"]))
+    who = f"the pairs of rollout {named['rollout']} up to {named['last_pair']}"
+    found = pair_digests.sha256_of(session, named["rollout"], pair_digests.until(named))
     if found != named["sha256"]:
-        return Check("pairs", ok=False, found=f"pairs up to {named['last_id']} were altered since")
-    return Check("pairs", ok=True, found=f"pairs up to {named['last_id']} are as they were")
+        return Check("pairs", ok=False, found=f"{who} were altered since")
+    return Check("pairs", ok=True, found=f"{who} are as they were")
 
 
 def _verdict(session: Session, evidence: Mapping[str, Any], judge: Judge | None) -> Check:
