@@ -5,11 +5,13 @@ What it needs is looked up and tested before, so nobody waits for a move.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any, Required, TypedDict, Unpack, get_args
 
 from bioseg import studies
+from bioseg.bundles import Contract
 from bioseg.database import engine, gate_reports
 from bioseg.database.tables import Decision
 from bioseg.errors import (
@@ -23,9 +25,11 @@ from bioseg.errors import (
     UnknownVersion,
     VersionNotFound,
 )
+from bioseg.inference.confined_runtime import Confined
 from bioseg.platform import Platform
-from bioseg.registry import aliases, ledger
+from bioseg.registry import ledger
 from bioseg.registry.ledger import Action, Move, Standing, Strategy
+from bioseg.study import Study
 
 STEPS = (0.1, 0.5, 1.0)
 """Shares of the clients that a canary serves, one after the other."""
@@ -71,7 +75,7 @@ def start(
     share: float | None = None,
     **why: Unpack[Why],
 ) -> Decision:
-    """Let a challenger take part, after its bundle was checked and its network replayed on its sample.
+    """Let a challenger take part, after its bundle was checked and its network replayed on its sample, apart.
 
     Parameters
     ----------
@@ -92,6 +96,8 @@ def start(
         When the study is frozen, has no champion, or a rollout runs.
     StaleRevision
         When somebody else moved the study meanwhile.
+    BundleError, RuntimeUnavailable
+        When the champion itself cannot be used.
     """
     served = _share_of(strategy, share)
     before = _look(platform, study, why)
@@ -103,7 +109,7 @@ def start(
     version = challenger or _only_candidate(platform, before)
     if version == before.champion:
         raise InvalidInput(f"{study} {version} is the champion; a challenger has to be another version")
-    _prove(platform, study, version)
+    _require_trial(platform, study, version)
     changes: dict[str, Any] = {"challenger": version, "strategy": strategy, "share": served}
     return _move(platform, before, "start", why, f"{strategy} of {version}", **changes, rollout=secrets.token_hex(16))
 
@@ -165,7 +171,7 @@ def promote(platform: Platform, study: str, version: str | None = None, **why: U
         raise NoRollout(f"a {before.strategy} of {study} {before.challenger} runs; stop it before you promote {chosen}")
     if chosen == before.champion:
         raise InvalidInput(f"{study} {chosen} is the champion already")
-    _prove(platform, study, chosen)
+    _require_champion(platform, study, chosen)
     proof = {"former": before.champion, **_gate(platform, before, chosen)}
     return _move(platform, before, "promote", why, f"{chosen} has passed the gate", proof, champion=chosen, **_ENDED)
 
@@ -192,7 +198,7 @@ def rollback(platform: Platform, study: str, **why: Unpack[Why]) -> Decision:
         changes["champion"] = _former(rows)
         if changes["champion"] is None:
             raise NoRollout(f"{study} has neither a rollout nor a promotion to roll back")
-        _prove(platform, study, changes["champion"])
+        _require_champion(platform, study, changes["champion"])
         reason = f"{changes['champion']} serves again in place of {before.champion}"
     return _move(platform, before, "rollback", why, reason, **changes)
 
@@ -203,6 +209,13 @@ def unfreeze(platform: Platform, study: str, **why: Unpack[Why]) -> Decision:
     if not before.frozen:
         raise InvalidInput(f"{study} is not frozen")
     return _move(platform, before, "unfreeze", why, "new versions are welcome again", frozen=False)
+
+
+def history(platform: Platform, study: str) -> list[Decision]:
+    """Every move of a study in its order, checked; raises UnknownStudy and LedgerBroken."""
+    studies.get(study)
+    with engine.reading(platform.sessions) as session:
+        return ledger.history(session, study)
 
 
 def _share_of(strategy: str, share: float | None) -> float:
@@ -222,7 +235,7 @@ def _share_of(strategy: str, share: float | None) -> float:
 def _look(platform: Platform, study: str, why: Why) -> Standing:
     """How a study stands; raises UnknownStudy, and StaleRevision when the caller saw another row."""
     studies.get(study)
-    now = aliases.kept(platform.registry, platform.sessions)(study)
+    now = platform.runtime.aliases(study)
     seen = why.get("revision")
     if seen not in (None, now.sequence):
         raise ledger.stale(study, int(seen))
@@ -245,20 +258,47 @@ def _only_candidate(platform: Platform, before: Standing) -> str:
     return candidates[0]
 
 
-def _prove(platform: Platform, study: str, version: str) -> None:
-    """See that a version can serve: its files are intact, its network gives on its sample what it should."""
+def _require_trial(platform: Platform, study: str, version: str) -> None:
+    """See that a version can be tried, in a process of its own: it may crash or hang.
+
+    Raises
+    ------
+    VersionNotFound, ArmFailed
+        When it cannot.
+    BundleError, RuntimeUnavailable
+        When the champion, beside which it would serve, cannot be used itself.
+    """
+    with _refused(study, version):
+        _require_fit(studies.get(study), platform.registry.open(study, version).contract)
+    predict = platform.runtime.trial(study, version, platform.runtime.champion(study)).predict
+    if isinstance(predict, Confined):
+        predict.close()  # the processes that serve have their own
+
+
+def _require_champion(platform: Platform, study: str, version: str) -> None:
+    """See that a version can serve; raises VersionNotFound and ArmFailed."""
+    with _refused(study, version):
+        _require_fit(studies.get(study), platform.runtime.version(study, version).contract)
+
+
+@contextmanager
+def _refused(study: str, version: str) -> Iterator[None]:
+    """Blame the version that the caller named, not the installation."""
     try:
-        contract = platform.runtime.version(study, version).contract
+        yield
     except UnknownVersion as error:
         raise VersionNotFound(str(error)) from error
     except (BundleError, RuntimeUnavailable) as error:
         raise ArmFailed(f"{study} {version} cannot serve: {error}") from error
-    wanted = studies.get(study)
-    if contract.task != wanted.task:
-        raise ArmFailed(f"{study} {version} cannot serve: it does {contract.task}, and the study {wanted.task}")
-    if contract.task == "classification" and set(contract.classes) != set(wanted.classes):
-        different = ", ".join(sorted(set(contract.classes) ^ set(wanted.classes)))
-        raise ArmFailed(f"{study} {version} cannot serve: its classes and those of the study differ in {different}")
+
+
+def _require_fit(study: Study, contract: Contract) -> None:
+    """See that a network does what its study is there for; raises BundleError."""
+    if contract.task != study.task:
+        raise BundleError(f"it does {contract.task}, and the study {study.task}")
+    if contract.task == "classification" and set(contract.classes) != set(study.classes):
+        different = ", ".join(sorted(set(contract.classes) ^ set(study.classes)))
+        raise BundleError(f"its classes and those of the study differ in {different}")
 
 
 def _gate(platform: Platform, before: Standing, version: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from bioseg.cli import cli
 
 Bioseg = Callable[..., Any]
-SILENT = {"serve", "worker", "segment", "train"}
+SILENT = {"serve", "worker", "segment", "train", "publish", "promote", "rollback", "unfreeze", "rollout"}
 
 
 def commands(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -67,6 +67,24 @@ def test_every_command_that_reports_reports_as_json() -> None:
         ("data audit nonsense", "no study 'nonsense'"),
         ("data audit membrane", "BIOSEG_DATA_DIR is not set"),
         ("train membrane --epochs 0", "not in the range"),
+        ("publish {out}/none", "does not exist"),
+        ("promote nonsense tiny", "no study 'nonsense'"),
+        ("promote membrane nonsense", "no version 'nonsense'; there are: tiny"),
+        ("promote membrane tiny", "membrane tiny is the champion already"),
+        ("rollback nonsense", "no study 'nonsense'"),
+        ("unfreeze nonsense", "no study 'nonsense'"),
+        ("unfreeze membrane", "membrane is not frozen"),
+        ("history nonsense", "no study 'nonsense'"),
+        ("replay membrane/1", "no decision 'membrane/1'"),
+        ("replay nonsense", "no decision 'nonsense'"),
+        ("rollout membrane", "Missing option '--strategy'"),
+        ("rollout membrane --strategy nonsense", "'nonsense' is not one of"),
+        ("rollout nonsense --strategy shadow --challenger tiny", "no study 'nonsense'"),
+        ("rollout membrane --strategy shadow --challenger nonsense", "no version 'nonsense'"),
+        ("rollout membrane --strategy shadow", "versions beside the champion are: none"),
+        ("rollout membrane --strategy ab --share 1.1", "not in the range"),
+        ("rollout membrane --strategy ab --share nan", "outside 0 to 1"),
+        ("rollout membrane --strategy single --share 0.5", "takes neither --challenger nor --share"),
         ("serve --port 65536", "not in the range"),
         ("serve --workers 0", "not in the range"),
     ],

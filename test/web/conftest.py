@@ -44,7 +44,8 @@ def make_platform(tmp_path: Path, stand_in_models: Path, confined: Confined) -> 
 
     def make(**given: object) -> Platform:
         chosen = {"state_dir": tmp_path, "models_dir": stand_in_models, "secret_key": SECRET} | given
-        return replace(open_platform(Settings.model_validate(chosen), stand_ins.load), decode=confined)
+        opened = open_platform(Settings.model_validate(chosen), stand_ins.load, stand_ins.confine)
+        return replace(opened, decode=confined)
 
     return make
 

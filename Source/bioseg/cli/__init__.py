@@ -7,13 +7,21 @@ from typing import NoReturn
 import click
 from sqlalchemy.exc import DBAPIError
 
-from bioseg.cli import data, images, models, serving
-from bioseg.errors import BiosegError, InvalidInput, SettingsError, UnknownStudy, UnknownVersion, WrongTask
+from bioseg.cli import data, images, models, registry, serving
+from bioseg.errors import (
+    BiosegError,
+    InvalidInput,
+    SettingsError,
+    UnknownDecision,
+    UnknownStudy,
+    UnknownVersion,
+    WrongTask,
+)
 
 CHATTY = {"alembic": logging.WARNING, "tifffile": logging.CRITICAL}
 """Libraries that say more than a user wants: migrations that went well, and every odd tag of a damaged TIFF."""
 
-WRONG_USE = (InvalidInput, SettingsError, UnknownStudy, UnknownVersion, WrongTask)
+WRONG_USE = (InvalidInput, SettingsError, UnknownDecision, UnknownStudy, UnknownVersion, WrongTask)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -25,7 +33,7 @@ def cli() -> None:
         logging.getLogger(chatty).setLevel(level)
 
 
-for command in (*serving.COMMANDS, *data.COMMANDS, *models.COMMANDS, *images.COMMANDS):
+for command in (*serving.COMMANDS, *data.COMMANDS, *models.COMMANDS, *registry.COMMANDS, *images.COMMANDS):
     cli.add_command(command)
 
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Protocol
 
+from bioseg import bundles
 from bioseg.bundles import Bundle
+from bioseg.errors import BundleError
 
 
 class Registry(Protocol):
@@ -38,3 +40,24 @@ class Registry(Protocol):
             When the folder holds no intact bundle, or the version exists.
         """
         ...
+
+
+def publish(registry: Registry, folder: Path) -> Bundle:
+    """Take a copy of a sealed bundle in, unless the registry has the very same one.
+
+    Raises
+    ------
+    BundleError
+        When the folder holds no intact bundle, or the registry has another one under its name.
+    """
+    manifest = bundles.read(folder).manifest
+    contract = manifest.contract
+    if contract.version not in registry.versions(contract.study):
+        return registry.add(folder)
+    known = registry.open(contract.study, contract.version)
+    if known.manifest != manifest:
+        raise BundleError(
+            f"{contract.study} {contract.version} is another bundle than {folder}, and a version never changes; "
+            "publish yours under another name"
+        )
+    return known

@@ -185,12 +185,21 @@ def evidence_of(row: Decision) -> dict[str, Any]:
     return evidence
 
 
+def as_json(row: Decision) -> dict[str, Any]:
+    """A row as people and programs are shown it."""
+    return {"id": id_of(row), **_told(row), "evidence": evidence_of(row), "hash": row.hash}
+
+
 def hash_of(row: Decision) -> str:
     """Sha256 over everything in a row but its id and its own hash, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(_told(row), sort_keys=True).encode()).hexdigest()
+
+
+def _told(row: Decision) -> dict[str, Any]:
     columns = (column.key for column in Decision.__table__.columns if column.key not in {"id", "hash"})
     told = {name: getattr(row, name) for name in columns}
     told["created_at"] = row.created_at.astimezone(UTC).isoformat(timespec="microseconds")
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return told
 
 
 def _hash_of(session: Session, before: Standing) -> str:

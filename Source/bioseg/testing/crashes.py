@@ -72,7 +72,7 @@ def _fork_on_demand(connection: "Connection[int, Crash]") -> None:
 def _crash(wanted: Crash) -> None:
     status = FAILED
     try:
-        opened = replace(open_platform(wanted.settings, stand_ins.load), decode=formats.decode)
+        opened = replace(open_platform(wanted.settings, stand_ins.load, stand_ins.confine), decode=formats.decode)
         with breaking(opened, Steps(range(wanted.step, wanted.step + 1), exit_at_once)) as platform:
             wanted.do(platform, *wanted.arguments)
         status = 0

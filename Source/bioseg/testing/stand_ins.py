@@ -9,6 +9,7 @@ from bioseg import bundles
 from bioseg.bundles import Bundle, Contract
 from bioseg.datasets.kinds import KINDS
 from bioseg.inference import Floats, Predictor
+from bioseg.inference.confined_runtime import TimeLimit
 from bioseg.registry.folder_registry import CHAMPIONS
 
 MEMBRANE = Contract(
@@ -75,6 +76,11 @@ def challenger(models_dir: Path, version: str) -> str:
 def load(bundle: Bundle, _threads: int) -> Predictor:
     """Load a bundle that `write` wrote."""
     return _predictor(bundle.contract)
+
+
+def confine(bundle: Bundle, threads: int, _limit: TimeLimit) -> Predictor:
+    """The same of a version under trial, though in this process."""
+    return load(bundle, threads)
 
 
 def _predictor(contract: Contract) -> Predictor:
