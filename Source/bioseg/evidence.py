@@ -1,7 +1,5 @@
 """What a rollout has shown so far, as the rule wants it, and what the rule says of it."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -13,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bioseg import studies
-from bioseg.database import gate_reports, pairs
+from bioseg.database import gate_reports, pair_digests, pairs
 from bioseg.database.pairs import Seen
 from bioseg.database.tables import Decision, Pair
 from bioseg.policy import verdict
@@ -24,7 +22,6 @@ from bioseg.registry.ledger import Standing
 SETTLING = timedelta(seconds=30)
 """How long after a move of the shares clients are not counted: not every process has followed yet."""
 
-FIGURES = ("quality", "preferences", "latency", "cpu", "memory", "failures")
 _ARMS = ("champion", "challenger")
 _PREFERRED = {"champion": -1, "same": 0, "challenger": 1}
 
@@ -61,17 +58,17 @@ def measured(session: Session, rollout: str, seen: Seen) -> Evidence:
 
 
 def told(session: Session, standing: Standing) -> dict[str, Any]:
-    """What a decision on the running rollout rests on, for its row in the ledger: `again` finds the same from it.
+    """What a decision on the running rollout rests on, for its row in the ledger; `again` reads it.
 
     Returns
     -------
-    `pairs` (the rollout, how much of it was seen, and a fingerprint of the figures), `clients`, `share`,
-    `gate_verdict`, `rule` and `verdict`.
+    `pairs` (the rollout, how much of it was seen, and its fingerprint), `clients`, `share`, `gate_verdict`, `rule` and
+    `verdict`.
     """
     rollout = str(standing.rollout)
     seen, evidence, rule = pairs.seen(session, rollout), collect(session, standing), rule_of(standing.study)
     return {
-        "pairs": {"rollout": rollout, **seen._asdict(), "sha256": fingerprint(evidence)},
+        "pairs": pair_digests.described(session, rollout, seen),
         "clients": None if evidence.clients is None else evidence.clients.tolist(),
         "share": evidence.share,
         "gate_verdict": evidence.gate,
@@ -80,39 +77,45 @@ def told(session: Session, standing: Standing) -> dict[str, Any]:
     }
 
 
-def again(session: Session, of: Mapping[str, Any]) -> dict[str, Any]:
-    """Find anew what `told` found, from what is stored: with another fingerprint or verdict, something was altered."""
-    where = dict(of["pairs"])
-    seen = Seen(*(where[name] for name in Seen._fields))
+def again(session: Session, of: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Work a verdict out anew from what is stored, given what `told` gave; another result means that it was altered."""
     clients = of["clients"]
     evidence = replace(
-        measured(session, where["rollout"], seen),
+        measured(session, of["pairs"]["rollout"], pair_digests.until(of["pairs"])),
         clients=None if clients is None else np.array(clients),
         share=of["share"],
         gate=of["gate_verdict"],
     )
     rule = Rule(**{**of["rule"], "errors": Errors(**of["rule"]["errors"])})
+    return verdict.decide(evidence, rule).as_json()
+
+
+def described(session: Session, standing: Standing) -> dict[str, Any]:
+    """How a study stands and, while a rollout runs, what is known of it, as JSON takes it.
+
+    Returns
+    -------
+    `study`, `revision`, `champion`, `challenger`, `strategy`, `share`, `rollout`, `frozen`; `pairs` made and `dropped`;
+    `verdict` and `course`, None without a rollout.
+    """
+    known = {**asdict(standing), "revision": standing.sequence}
+    del known["sequence"]
+    if standing.rollout is None:
+        return {**known, "pairs": 0, "dropped": 0, "verdict": None, "course": None}
+    seen, rule = collect(session, standing), rule_of(standing.study)
+    ran = {kind: [bounds._asdict() for bounds in looks] for kind, looks in verdict.course(seen, rule).items()}
     return {
-        **of,
-        "pairs": {**where, "sha256": fingerprint(evidence)},
-        "verdict": verdict.decide(evidence, rule).as_json(),
+        **known,
+        "pairs": len(seen.failures),
+        "dropped": pairs.dropped(session, standing.rollout),
+        "verdict": verdict.decide(seen, rule).as_json(),
+        "course": ran,
     }
 
 
 def judge(session: Session, standing: Standing) -> Verdict:
     """What the rule says of the running rollout at this moment."""
     return verdict.decide(collect(session, standing), rule_of(standing.study))
-
-
-def course(session: Session, standing: Standing) -> dict[str, list[verdict.Bounds]]:
-    """The interval of each measure as it ran, for people to look at."""
-    return verdict.course(collect(session, standing), rule_of(standing.study))
-
-
-def fingerprint(evidence: Evidence) -> str:
-    """Sha256 of every figure of some evidence, 64 hexadecimal digits."""
-    figures = {name: getattr(evidence, name).tolist() for name in FIGURES}
-    return hashlib.sha256(json.dumps(figures).encode()).hexdigest()
 
 
 def _gate(session: Session, standing: Standing) -> Any:

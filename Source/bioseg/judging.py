@@ -57,13 +57,10 @@ class Judge:
         if found.verdict == "continue":
             if self._may_grow(standing):
                 rollouts.step(self._platform, standing.study, **why)
-            return
-        if found.verdict == "inconclusive":
-            return
-        with engine.reading(self._platform.sessions) as session:
-            why["evidence"] = evidence.told(session, standing)
-        move = rollouts.rollback if found.verdict == "rollback" else rollouts.promote
-        move(self._platform, standing.study, **why)
+        elif found.verdict == "rollback":
+            rollouts.rollback(self._platform, standing.study, **why)
+        elif found.verdict == "promote":
+            rollouts.promote(self._platform, standing.study, **why)
 
     def _may_grow(self, standing: Standing) -> bool:
         """Whether a canary has passed enough pairs since its last step, and has a step left."""

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from bioseg.database import engine, gate_reports, pair_digests
 from bioseg.database.tables import Decision, GateReport
 from bioseg.errors import LedgerBroken
+from bioseg.evidence import again
 from bioseg.platform import Platform
 from bioseg.registry import ledger
 
@@ -26,7 +27,7 @@ class Check:
     found: str
 
 
-def replay(platform: Platform, decision: str, judge: Judge | None = None) -> list[Check]:
+def replay(platform: Platform, decision: str, judge: Judge = again) -> list[Check]:
     """Check a decision, `STUDY/SEQUENCE`: its row, the report of the offline gate, the pairs, and the verdict on them.
 
     When the ledger is broken, nothing else is looked at.
@@ -34,7 +35,7 @@ def replay(platform: Platform, decision: str, judge: Judge | None = None) -> lis
     Parameters
     ----------
     judge
-        Works a verdict on pairs out again; a decision that has one fails without it.
+        Works a verdict on pairs out again.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def _chain(session: Session, row: Decision) -> Check:
     return Check("ledger", ok=True, found=f"{ledger.id_of(row)} follows from the rows before it")
 
 
-def _evidence(session: Session, row: Decision, judge: Judge | None) -> Iterator[Check]:
+def _evidence(session: Session, row: Decision, judge: Judge) -> Iterator[Check]:
     evidence = ledger.evidence_of(row)
     if "gate" in evidence:
         yield _gate(session, row, evidence)
@@ -92,9 +93,7 @@ def _pairs(session: Session, named: Mapping[str, Any]) -> Check:
     return Check("pairs", ok=True, found=f"{who} are as they were")
 
 
-def _verdict(session: Session, evidence: Mapping[str, Any], judge: Judge | None) -> Check:
-    if judge is None:
-        return Check("verdict", ok=False, found="nothing here can work it out again")
+def _verdict(session: Session, evidence: Mapping[str, Any], judge: Judge) -> Check:
     now = judge(session, evidence)
     if _canonical(now) != _canonical(evidence["verdict"]):
         return Check("verdict", ok=False, found=f"the stored pairs give another one: {_canonical(now)}")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any, Required, TypedDict, Unpack, get_args
 
-from bioseg import studies
+from bioseg import evidence, studies
 from bioseg.bundles import Contract
 from bioseg.database import engine, gate_reports
 from bioseg.database.tables import Decision
@@ -155,8 +155,8 @@ def promote(platform: Platform, study: str, version: str | None = None, **why: U
     Raises
     ------
     NotProven
-        When the offline gate has not said `promote` of the version against the present champion; a study without a
-        champion needs no gate.
+        When the offline gate has not said `promote` of the version against the present champion, or the rollout has
+        shown harm; a study without a champion needs no gate.
     NoRollout
         When no rollout tells the version, or one of another version runs.
     UnknownStudy, VersionNotFound, InvalidInput, ArmFailed, Frozen, StaleRevision
@@ -172,7 +172,9 @@ def promote(platform: Platform, study: str, version: str | None = None, **why: U
     if chosen == before.champion:
         raise InvalidInput(f"{study} {chosen} is the champion already")
     _require_champion(platform, study, chosen)
-    proof = {"former": before.champion, **_gate(platform, before, chosen)}
+    proof = {"former": before.champion, **_gate(platform, before, chosen), **_live(platform, before)}
+    if proof.get("verdict", {}).get("verdict") == "rollback":
+        raise NotProven(f"{study} {chosen} must not serve: {proof['verdict']['reason']}; roll it back")
     return _move(platform, before, "promote", why, f"{chosen} has passed the gate", proof, champion=chosen, **_ENDED)
 
 
@@ -193,6 +195,7 @@ def rollback(platform: Platform, study: str, **why: Unpack[Why]) -> Decision:
         rows = ledger.rows(session, study)
     failures = _failures(rows) + 1 if why.get("automatic") else 0
     changes: dict[str, Any] = {**_ENDED, "frozen": before.frozen or failures >= PATIENCE}
+    proof = _live(platform, before)
     reason = f"the {before.strategy} of {before.challenger} is rolled back"
     if before.rollout is None:
         changes["champion"] = _former(rows)
@@ -200,7 +203,7 @@ def rollback(platform: Platform, study: str, **why: Unpack[Why]) -> Decision:
             raise NoRollout(f"{study} has neither a rollout nor a promotion to roll back")
         _require_champion(platform, study, changes["champion"])
         reason = f"{changes['champion']} serves again in place of {before.champion}"
-    return _move(platform, before, "rollback", why, reason, **changes)
+    return _move(platform, before, "rollback", why, reason, proof, **changes)
 
 
 def unfreeze(platform: Platform, study: str, **why: Unpack[Why]) -> Decision:
@@ -216,6 +219,16 @@ def history(platform: Platform, study: str) -> list[Decision]:
     studies.get(study)
     with engine.reading(platform.sessions) as session:
         return ledger.history(session, study)
+
+
+def verdict(platform: Platform, study: str) -> dict[str, Any]:
+    """What is known of the running rollout, as `evidence.described` says it; raises UnknownStudy and NoRollout."""
+    studies.get(study)
+    standing = platform.runtime.aliases(study)
+    if standing.rollout is None:
+        raise NoRollout(f"{study} has no rollout to judge; start one with `bioseg rollout {study} --strategy shadow`")
+    with engine.reading(platform.sessions) as session:
+        return evidence.described(session, standing)
 
 
 def _share_of(strategy: str, share: float | None) -> float:
@@ -316,6 +329,14 @@ def _gate(platform: Platform, before: Standing, version: str) -> dict[str, Any]:
             f"train a better version, or run {command} again"
         )
     return {"gate": {"id": report.id, "sha256": gate_reports.sha256_of(report), "verdict": report.verdict}}
+
+
+def _live(platform: Platform, before: Standing) -> dict[str, Any]:
+    """What the running rollout has shown, if one runs."""
+    if before.rollout is None:
+        return {}
+    with engine.reading(platform.sessions) as session:
+        return evidence.told(session, before)
 
 
 def _failures(rows: Sequence[Decision]) -> int:

@@ -82,7 +82,7 @@ def judge(session: Session, evidence: Mapping[str, Any]) -> dict[str, Any]:
     return {"verdict": "promote", "intervals": {"ms": sum(each.challenger_ms or 0 for each in seen)}}
 
 
-def replay(platform: Platform, judge: Judge | None = judge) -> dict[str, bool]:
+def replay(platform: Platform, judge: Judge = judge) -> dict[str, bool]:
     return {check.what: check.ok for check in replaying.replay(platform, "membrane/1", judge)}
 
 
@@ -137,10 +137,6 @@ def test_a_promotion_of_another_version_than_its_gate_judged_does_not_hold(platf
         row.champion = "3"
         row.hash = ledger.hash_of(row)
     assert {"ledger": True, "gate": False, "pairs": True, "verdict": True} == replay(platform)
-
-
-def test_a_verdict_that_nobody_can_work_out_again_does_not_hold(platform: Platform) -> None:
-    assert replay(platform, judge=None)["verdict"] is False
 
 
 def test_an_unknown_decision_is_named(platform: Platform) -> None:

@@ -103,6 +103,28 @@ def rollout(
 @click.command()
 @click.argument("study")
 @AS_JSON
+def verdict(study: str, *, as_json: bool) -> None:
+    """Say what the evidence of the running rollout of STUDY allows, and why."""
+    from bioseg import rollouts
+
+    found = rollouts.verdict(_platform(), study)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    said = found["verdict"]
+    live = "" if said["live_quality"] else "; live quality not measured"
+    forecast = f" ({said['forecast']})" if said["forecast"] else ""
+    trial = f"{found['strategy']} of {found['challenger']} against {found['champion']}"
+    click.echo(f"{said['verdict']}: {said['reason']}{forecast}")
+    click.echo(f"{study}: {trial}, {found['pairs']} pairs, {found['dropped']} dropped{live}")
+    for kind, found_of in said["intervals"].items():
+        low, high, n = (found_of[name] for name in ("low", "high", "n"))
+        click.echo(f"{kind:12} {found_of['estimate']:+.4f} [{low:+.4f}, {high:+.4f}] n = {n}")
+
+
+@click.command()
+@click.argument("study")
+@AS_JSON
 def history(study: str, *, as_json: bool) -> None:
     """List every move of STUDY, each row of the ledger checked against its hash and the row before."""
     from bioseg import rollouts
@@ -153,4 +175,4 @@ def _tell(row: Decision) -> None:
     )
 
 
-COMMANDS = (publish, promote, rollback, unfreeze, rollout, history, replay)
+COMMANDS = (publish, promote, rollback, unfreeze, rollout, verdict, history, replay)
