@@ -17,7 +17,7 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from bioseg import housekeeping, mirroring, shadowing, studies
+from bioseg import housekeeping, mirroring, reporting, shadowing, studies
 from bioseg.database import tasks
 from bioseg.database.tables import Task
 from bioseg.errors import BiosegError, StoreUnavailable
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _UPLOAD_LEASE = timedelta(minutes=10)
 _NICENESS = 10
 _TIDY_SECONDS = 30.0
+_REPORT_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +69,34 @@ def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
         while not stop.is_set() and platform.pictures.settle_waiting():
             pass
         _side_by_side([partial(drain, platform.sessions, [handler], name, stop) for handler in handlers], stop)
-        Judge(platform).look()
+        _attempt("judging", Judge(platform).look)
+        _attempt("reporting", partial(reporting.report, platform, _teller(platform)))
         return
     look = partial(attend, platform.sessions, handlers, name, stop, platform.settings.sync_seconds)
     store = partial(_again_and_again, "storing", platform.pictures.settle_waiting, platform.settings.sync_seconds, stop)
     judge = partial(_again_and_again, "judging", Judge(platform).look, platform.settings.sync_seconds, stop)
+    report = partial(
+        _again_and_again, "reporting", partial(reporting.report, platform, _teller(platform)), _REPORT_SECONDS, stop
+    )
     tidy = partial(_again_and_again, "housekeeping", partial(housekeeping.tidy, platform), _TIDY_SECONDS, stop)
-    _side_by_side([look, store, judge, tidy], stop)
+    _side_by_side([look, store, judge, report, tidy], stop)
 
 
 def _again_and_again(what: str, do: Callable[[], object], seconds: float, stop: threading.Event) -> None:
     """Do something every so many seconds, and at once again while there was something to do."""
     while not stop.is_set():
-        done: object = None
-        try:
-            done = do()
-        except (BiosegError, DBAPIError, OSError) as error:
-            log.warning("%s waits: %s", what, error.orig if isinstance(error, DBAPIError) else error)
+        done = _attempt(what, do)
         if not done:
             stop.wait(seconds)
+
+
+def _attempt(what: str, do: Callable[[], object]) -> object:
+    """Do something and give what comes of it; what is away is told in the log, and None given."""
+    try:
+        return do()
+    except (BiosegError, DBAPIError, OSError) as error:
+        log.warning("%s waits: %s", what, error.orig if isinstance(error, DBAPIError) else error)
+        return None
 
 
 def _handlers(platform: Platform) -> list[Handler]:
@@ -192,6 +202,14 @@ def telemetry(sessions: sessionmaker[Session], tracking_uri: str) -> Handler:
         mlflow_shipper.ship(sessions, client, seqs, screens)
 
     return Handler("telemetry", do, mlflow_shipper.BATCH)
+
+
+def _teller(platform: Platform) -> reporting.Tell:
+    """What tells MLflow of rollouts."""
+    from bioseg.telemetry import mlflow_rollouts, mlflow_shipper
+
+    client = mlflow_shipper.connect(platform.settings.tracking_uri)
+    return partial(mlflow_rollouts.tell, platform.sessions, client)
 
 
 def shadow(platform: Platform) -> Handler:

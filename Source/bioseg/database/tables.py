@@ -295,12 +295,15 @@ class Pair(Base):
 
 
 class RolloutRun(Base):
-    """The MLflow run of a rollout, the parent of its arms' runs."""
+    """The MLflow run of a rollout, the parent of its arms' runs; `told` is the sha256 of what it was told last."""
 
     __tablename__ = "rollout_runs"
 
     rollout: Mapped[str] = mapped_column(Hex32, primary_key=True)
+    study: Mapped[str] = mapped_column(Name)
     run_id: Mapped[str] = mapped_column(Hex32)
+    told: Mapped[str] = mapped_column(Hex64, default="")
+    is_over: Mapped[bool] = mapped_column(default=False)
 
 
 class RateWindow(Base):

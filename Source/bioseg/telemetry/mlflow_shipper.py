@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from bioseg.database.engine import reading
 from bioseg.database.tables import RequestRecord, TelemetryRun
 from bioseg.errors import TrackingError
+from bioseg.telemetry import mlflow_rollouts
 from bioseg.telemetry.mlflow_experiment import experiment_id
 from bioseg.telemetry.tracking_server import probe
 
@@ -32,11 +33,12 @@ Sessions = sessionmaker[Session]
 
 
 class Place(NamedTuple):
-    """Which runs a record's points belong to: those of a study's version in an arm."""
+    """Which runs a record's points belong to: those of a study's version in an arm, and in a rollout, or empty."""
 
     study: str
     version: str
     arm: str
+    rollout: str
 
 
 def connect(tracking_uri: str) -> MlflowClient:
@@ -86,10 +88,11 @@ def ship(
 
 def _place(record: RequestRecord, screens: Mapping[str, str]) -> Place:
     if record.status == "refused":
-        return Place(screens.get(record.study, record.study), record.screen_version or "none", "screen")
+        screen = screens.get(record.study, record.study)
+        return Place(screen, record.screen_version or "none", "screen", record.screen_rollout or "")
     if record.version is None:
-        return Place(record.study, "none", "failed")
-    return Place(record.study, record.version, record.arm or "champion")
+        return Place(record.study, "none", "failed", "")
+    return Place(record.study, record.version, record.arm or "champion", record.rollout or "")
 
 
 def _unshipped(session: Session, seqs: Sequence[int]) -> list[RequestRecord]:
@@ -135,7 +138,7 @@ def _open_run(
     if last is not None and last.points < points_per_run:
         return last
     number = last.number + 1 if last else 1
-    run_id = _create_run(client, place, number, first)
+    run_id = _create_run(sessions, client, place, number, first)
     run = TelemetryRun(**place._asdict(), number=number, run_id=run_id, points=0)
     try:
         with sessions.begin() as session:
@@ -157,10 +160,11 @@ def _last_run(session: Session, place: Place) -> TelemetryRun | None:
     return session.scalar(runs.limit(1))
 
 
-def _create_run(client: MlflowClient, place: Place, number: int, first: RequestRecord) -> str:
+def _create_run(sessions: Sessions, client: MlflowClient, place: Place, number: int, first: RequestRecord) -> str:
     """Create a run, or find the one that a process created for the same record and then died; returns its id.
 
-    The record tells it from runs of another installation that ships to the same server.
+    The record tells it from runs of another installation that ships to the same server. Under a rollout it is a child
+    of the rollout's run.
     """
     experiment = experiment_id(client, f"bioseg/{place.study}")
     said = place._asdict() | {"number": str(number), "first_request": first.id}
@@ -170,7 +174,9 @@ def _create_run(client: MlflowClient, place: Place, number: int, first: RequestR
         return str(known.info.run_id)
     if first.precision:
         tags["bioseg.precision"] = first.precision
-    name = f"{' '.join(place)} #{number}"
+    if place.rollout:
+        tags[mlflow_rollouts.PARENT] = mlflow_rollouts.run_of(sessions, client, place.study, place.rollout)
+    name = f"{place.study} {place.version} {place.arm} #{number}"
     return str(client.create_run(experiment, run_name=name, tags=tags | {"mlflow.note.content": _NOTE}).info.run_id)
 
 

@@ -22,7 +22,10 @@ def upgrade() -> None:
     op.create_table(
         "rollout_runs",
         sa.Column("rollout", sa.String(length=32), nullable=False),
+        sa.Column("study", sa.String(length=64), nullable=False),
         sa.Column("run_id", sa.String(length=32), nullable=False),
+        sa.Column("told", sa.String(length=64), nullable=False),
+        sa.Column("is_over", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("rollout", name="pk_rollout_runs"),
     )
 
