@@ -19,7 +19,7 @@ def load(bundle: Bundle, threads: int) -> Predictor:
         return behave
 
     def predict(batch: Floats) -> Floats:
-        return behave(batch) if batch.shape[1] == stand_ins.SAMPLE_SIDE else misbehave(version, behave(batch))
+        return behave(batch) if batch.shape[1] == stand_ins.MEMBRANE.multiple else misbehave(version, behave(batch))
 
     return predict
 

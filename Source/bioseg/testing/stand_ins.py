@@ -25,7 +25,6 @@ MEMBRANE = Contract(
     halo=16,
     classes=("membrane",),
 )
-SAMPLE_SIDE = 16
 SCREEN = Contract(
     study="kinds",
     version="4.5.6",
@@ -57,19 +56,9 @@ def seal(folder: Path, contract: Contract) -> Bundle:
     return bundles.seal(folder, contract, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
 
 
-def add(models_dir: Path, contract: Contract) -> None:
-    """Write a sealed bundle, without a network, under the study and version of its contract."""
-    folder = models_dir / contract.study / contract.version
-    folder.mkdir(parents=True)
-    side = contract.side or SAMPLE_SIDE
-    batch = np.random.default_rng(1).random((1, side, side, contract.channels), np.float32)
-    np.savez(folder / bundles.SAMPLE, input=batch, output=_predictor(contract)(batch))
-    bundles.seal(folder, contract, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
-
-
 def challenger(models_dir: Path, version: str) -> str:
     """Write another version of `membrane`, which `load` runs as it runs the champion; gives its name."""
-    add(models_dir, MEMBRANE.model_copy(update={"version": version}))
+    seal(models_dir / MEMBRANE.study / version, MEMBRANE.model_copy(update={"version": version}))
     return version
 
 
