@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from flask import Flask, current_app, g, request, session
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import Forbidden, Unauthorized
 
-from application import rate_limits
+from application import context, rate_limits
 from application.context import Caller
 from bioseg import credentials
 from bioseg.platform import Platform
@@ -49,6 +49,21 @@ def needs_token() -> bool:
 def has_bearer() -> bool:
     """Whether the running request carries a Bearer token, right or wrong."""
     return request.headers.get("Authorization", "").lower().startswith("bearer ")
+
+
+def require_operator() -> None:
+    """Turn away who makes the running request without being an operator.
+
+    Raises
+    ------
+    Unauthorized, Forbidden
+        Without a token, or with one that is not the operators'.
+    """
+    if context.caller().is_operator:
+        return
+    if has_bearer():
+        raise Forbidden("only operators may do this: send their token")
+    raise _unauthorized("only operators may do this: send Authorization: Bearer TOKEN with their token")
 
 
 def is_signed_in() -> bool:

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from application import traffic
 from bioseg.errors import (
+    ArmFailed,
     BiosegError,
     BlobNotFound,
     BundleError,
@@ -64,6 +65,7 @@ PROBLEMS: dict[type[BiosegError], tuple[HTTPStatus, str]] = {
     StaleRevision: (HTTPStatus.CONFLICT, "The study has moved on"),
     Frozen: (HTTPStatus.CONFLICT, "The study is frozen"),
     NotProven: (HTTPStatus.CONFLICT, "The evidence does not allow this"),
+    ArmFailed: (HTTPStatus.CONFLICT, "The version cannot serve"),
     NoRollout: (HTTPStatus.CONFLICT, "The rollout does not allow this"),
     Busy: (HTTPStatus.SERVICE_UNAVAILABLE, "The models are busy"),
     BundleError: (HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot be used"),

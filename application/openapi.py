@@ -32,6 +32,11 @@ IDEMPOTENCY = {
 }
 
 
+IN_PATHS = {"request_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "study": {"type": "string"}}
+OPERATORS = "token"
+"""Of a call that only operators may make: their cookie is not enough."""
+
+
 def problems(*statuses: int) -> Responses:
     """Document the problem documents that a view answers with."""
     responses: Responses = {}
@@ -79,7 +84,7 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
             for parameter in operation["parameters"]:
                 if parameter["in"] == "path":
                     parameter["required"] = True
-                    parameter["schema"] = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+                    parameter["schema"] = IN_PATHS[parameter["name"]]
             if path.startswith(access.GUARDED):
                 _describe_access(method, operation)
     spec["components"]["securitySchemes"] = SCHEMES
@@ -89,7 +94,7 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
 def _describe_access(method: str, operation: dict[str, Any]) -> None:
     """Add who may call, and how others are answered."""
     anybody: list[dict[str, list[str]]] = [] if access.needs_token() else [{}]
-    operation["security"] = [{"token": []}, {"cookie": []}, *anybody]
+    operation.setdefault("security", [{"token": []}, {"cookie": []}, *anybody])
     refusals = (401, 403, 429) if method.upper() in csrf.CHANGING else (401, 429)
     operation["responses"] |= {str(status): answer for status, answer in problems(*refusals).items()}
 

@@ -34,13 +34,13 @@ Text = Annotated[str, Field(max_length=2000), AfterValidator(_without_nul)]
 Open = BeforeValidator(lambda value: None if value == "" else value)
 
 
-class _Given(BaseModel):
+class Given(BaseModel):
     """Something a caller sends; a misspelt field is an error, never silently ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ClassifyForm(_Given):
+class ClassifyForm(Given):
     """Upload of one image (multipart)."""
 
     image: UploadFile = Field(description="One image: PNG, JPEG, TIFF, BMP, WebP or GIF with one frame.")
@@ -57,7 +57,7 @@ class SegmentForm(ClassifyForm):
     study: Name = Field("membrane", description="Name of a segmentation study.", examples=["membrane"])
 
 
-class Feedback(_Given):
+class Feedback(Given):
     """Your judgement of a result; what is left out stays as it was."""
 
     label: Annotated[Name | None, Open] = Field(None, description="The right label: one of the study's classes.")
@@ -65,7 +65,7 @@ class Feedback(_Given):
     comment: Annotated[Text | None, Open] = Field(None, description="Anything worth knowing.")
 
 
-class SignIn(_Given):
+class SignIn(Given):
     """What a browser signs in with."""
 
     token: str = Field(min_length=1, max_length=512, description="The API token of the installation.")

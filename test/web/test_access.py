@@ -110,7 +110,18 @@ class TestWithAnApiToken:
         assert "Set-Cookie" not in segment(guarded.test_client(), section, bearer(API)).headers
 
 
+OPERATORS_ONLY = [("GET", "/api/v1/rollouts"), ("GET", "/api/v1/decisions"), ("POST", "/api/v1/rollouts/membrane")]
+
+
 class TestOperator:
+    @pytest.mark.parametrize(("method", "path"), OPERATORS_ONLY)
+    def test_alone_moves_versions_and_reads_the_ledger(
+        self, supervised: Flask, guarded: Flask, method: str, path: str
+    ) -> None:
+        assert_unauthorized(supervised.test_client().open(path, method=method))
+        refused = guarded.test_client().open(path, method=method, headers=bearer(API))
+        assert (refused.status_code, refused.mimetype) == (403, "application/problem+json")
+
     def test_sees_lists_judges_and_deletes_what_others_sent(self, supervised: Flask, section: bytes) -> None:
         visitor, operator = supervised.test_client(), supervised.test_client()
         answer = segment(visitor, section).json
@@ -343,7 +354,10 @@ class TestDescription:
             for method, operation in operations.items()
             if path.startswith("/api/")
         }
-        expected = {call: {"401", "429"} | ({"403"} if call[1] != "get" else set()) for call in found}
+        operators = {("/api/v1/rollouts", "get"), ("/api/v1/decisions", "get")}
+        expected = {
+            call: {"401", "429"} | ({"403"} if call[1] != "get" or call in operators else set()) for call in found
+        }
         assert found == expected
 
 
