@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 from sqlalchemy.exc import DBAPIError
 
-from bioseg.cli import data, images, models, serving
+from bioseg.cli import data, gate, images, models, serving
 from bioseg.errors import BiosegError, InvalidInput, SettingsError, UnknownStudy, UnknownVersion, WrongTask
 
 CHATTY = {"alembic": logging.WARNING, "tifffile": logging.CRITICAL}
@@ -25,7 +25,7 @@ def cli() -> None:
         logging.getLogger(chatty).setLevel(level)
 
 
-for command in (*serving.COMMANDS, *data.COMMANDS, *models.COMMANDS, *images.COMMANDS):
+for command in (*serving.COMMANDS, *data.COMMANDS, *models.COMMANDS, *gate.COMMANDS, *images.COMMANDS):
     cli.add_command(command)
 
 
