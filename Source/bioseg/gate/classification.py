@@ -10,7 +10,7 @@ from bioseg.bundles import Contract
 from bioseg.datasets import Sample
 from bioseg.errors import BundleError, InvalidInput
 from bioseg.evaluation.classification import Judged, accepted, judge, screened_by
-from bioseg.gate.scores import Arms, Scores
+from bioseg.gate.scores import Both, Scores
 from bioseg.policy import admission
 from bioseg.policy.guardrails import secondary_confidence
 from bioseg.policy.paired import Comparison, Unit, compare_hits
@@ -27,7 +27,7 @@ Hits = NDArray[np.bool_]
 
 
 def score(
-    study: Study, arms: Arms, samples: Sequence[Sample], drawn: Sequence[int], scored: Callable[[int], None]
+    study: Study, arms: Both, samples: Sequence[Sample], drawn: Sequence[int], scored: Callable[[int], None]
 ) -> Scores:
     """Score both versions image by image, clustered by the sample's group, drawn pictures too.
 
@@ -88,7 +88,7 @@ def _units(
 
 
 def _screen_sides(
-    study: Study, arms: Arms, judged: Sequence[Judged], names: Sequence[str], groups: Sequence[str]
+    study: Study, arms: Both, judged: Sequence[Judged], names: Sequence[str], groups: Sequence[str]
 ) -> dict[str, tuple[Unit, ...]]:
     """Right verdicts on behalf of each study that this one screens, on the images to accept and on the others."""
     sides = {}

@@ -5,7 +5,7 @@ import numpy as np
 from bioseg import runtime
 from bioseg.bundles import Bundle
 from bioseg.errors import BundleError, RuntimeUnavailable
-from bioseg.gate.latency import use
+from bioseg.gate.prediction import use
 from bioseg.images import Image
 from bioseg.policy.offline import Guardrail
 from bioseg.runtime import Arm

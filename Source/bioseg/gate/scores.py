@@ -8,8 +8,8 @@ from bioseg.policy.paired import Comparison, Unit
 from bioseg.runtime import Arm
 
 
-class Arms(NamedTuple):
-    """The two versions."""
+class Both(NamedTuple):
+    """Both versions."""
 
     champion: Arm
     candidate: Arm

@@ -10,7 +10,7 @@ from bioseg import metrics
 from bioseg.datasets import Sample, pixels
 from bioseg.errors import BundleError, DatasetError, InvalidInput
 from bioseg.evaluation.segmentation import OVERLAPS, partition_scores, predictions
-from bioseg.gate.scores import Arms, Scores
+from bioseg.gate.scores import Both, Scores
 from bioseg.policy.guardrails import secondary_confidence
 from bioseg.policy.paired import Unit, compare_scores
 from bioseg.runtime import Arm
@@ -29,7 +29,7 @@ Figures = Mapping[str, Sequence[float]]
 Square = tuple[slice, slice]
 
 
-def score(study: Study, arms: Arms, samples: Sequence[Sample], scored: Callable[[int], None]) -> Scores:
+def score(study: Study, arms: Both, samples: Sequence[Sample], scored: Callable[[int], None]) -> Scores:
     """Score both versions at their own thresholds.
 
     Where the foreground is a boundary, units are squares of about 256 pixels clustered by image, and the regions

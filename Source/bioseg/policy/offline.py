@@ -42,12 +42,25 @@ class Guardrail:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that the decision rests on: the interval of the paired difference in quality, and the guardrails."""
+    """All that the decision rests on, and what the reason tells.
+
+    Parameters
+    ----------
+    metric
+        Name of the primary metric.
+    low, high
+        Interval of its paired difference, candidate minus champion.
+    guardrails
+        Each of them.
+    detectable
+        Size of a difference that such a comparison usually shows; it is told, and decides nothing.
+    """
 
     metric: str
     low: float
     high: float
     guardrails: Sequence[Guardrail]
+    detectable: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,7 @@ def decide(found: Findings, goal: Goal, margin: float) -> Verdict:
         return Verdict("rollback", f"The candidate breaks what it must keep. {_told(broken)}")
     shortfall = _shortfall(found, goal, margin)
     if shortfall:
-        return Verdict("inconclusive", f"{shortfall}: {span}.")
+        return Verdict("inconclusive", f"{shortfall}: {span}{_sight(found.detectable)}.")
     if unclear := _in_state(found.guardrails, "unclear"):
         return Verdict("inconclusive", f"The goal is reached ({span}), but it is not clear enough: {_told(unclear)}")
     unchecked = ", ".join(rail.name for rail in _in_state(found.guardrails, "not checked"))
@@ -103,6 +116,10 @@ def _shortfall(found: Findings, goal: Goal, margin: float) -> str:
     if found.low <= -margin:
         return f"A loss of {margin:g} or more cannot be excluded"
     return "" if cheaper(found.guardrails) else "The candidate is good enough but neither faster nor smaller"
+
+
+def _sight(detectable: float | None) -> str:
+    return f"; a difference of about {detectable:.4f} would show in four of five such comparisons" if detectable else ""
 
 
 def _gain(found: Findings, goal: Goal) -> str:
