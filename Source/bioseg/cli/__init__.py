@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 from sqlalchemy.exc import DBAPIError
 
-from bioseg.cli import data, images, models, registry, serving
+from bioseg.cli import data, gate, images, models, registry, serving
 from bioseg.errors import (
     BiosegError,
     InvalidInput,
@@ -33,7 +33,15 @@ def cli() -> None:
         logging.getLogger(chatty).setLevel(level)
 
 
-for command in (*serving.COMMANDS, *data.COMMANDS, *models.COMMANDS, *registry.COMMANDS, *images.COMMANDS):
+COMMANDS = (
+    *serving.COMMANDS,
+    *data.COMMANDS,
+    *models.COMMANDS,
+    *gate.COMMANDS,
+    *registry.COMMANDS,
+    *images.COMMANDS,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 
