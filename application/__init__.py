@@ -19,6 +19,7 @@ from application import (
     pages,
     probes,
     rate_limits,
+    review_api,
     sign_in,
     traffic,
 )
@@ -62,7 +63,7 @@ def create_app(platform: Platform | None = None) -> Flask:
     csrf.register(app)
     access.register(app, platform)
     rate_limits.register(app, platform)
-    for blueprint in (api.api, probes.probes, pages.pages, sign_in.sign_in, operate.operate):
+    for blueprint in (api.api, review_api.review, probes.probes, pages.pages, sign_in.sign_in, operate.operate):
         app.register_blueprint(blueprint)
     return app
 
