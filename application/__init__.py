@@ -15,9 +15,11 @@ from application import (
     csrf,
     errors,
     openapi,
+    operate,
     pages,
     probes,
     rate_limits,
+    review_api,
     rollouts_api,
     sign_in,
     traffic,
@@ -62,7 +64,11 @@ def create_app(platform: Platform | None = None) -> Flask:
     csrf.register(app)
     access.register(app, platform)
     rate_limits.register(app, platform)
-    for blueprint in (api.api, rollouts_api.rollouts_api, probes.probes, pages.pages, sign_in.sign_in):
+    blueprints = (
+        *(api.api, rollouts_api.rollouts_api, review_api.review, probes.probes),
+        *(pages.pages, operate.operate, sign_in.sign_in),
+    )
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import secrets
+import time
 from dataclasses import dataclass
 
 from flask import Flask, current_app, g, request, session
@@ -18,27 +20,36 @@ EXTENSION = "bioseg_access"
 GUARDED = "/api/"
 FAILED_TOKENS = Rate(10, 60)
 """Wrong tokens of one address that are answered 401 before they are answered 429."""
-_SIGNED_IN = "signed_in"
+OPERATOR_SECONDS = 12 * 60 * 60
+"""How long a browser stays an operator's: a working day, not the year for which its cookie lasts."""
+_SIGNED_IN, _OPERATOR = "signed_in", "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Digests of the tokens that count, and what the cookie of a browser that signed in carries."""
+    """Digests of the tokens that count, and what the cookies of browsers that signed in with them carry."""
 
     operator: bytes | None
     api: bytes | None
-    mark: str
+    operator_mark: str
+    api_mark: str
 
 
 def register(app: Flask, platform: Platform) -> None:
     """Ask the callers of an application who they are."""
-    api = platform.settings.api_token.get_secret_value()
+    token = platform.settings.api_token.get_secret_value()
+    api = credentials.digest(token) if token else None
+    operator = credentials.operator_digest(platform.settings, platform.sessions)
+    key = str(app.secret_key).encode()
     app.extensions[EXTENSION] = Tokens(
-        operator=credentials.operator_digest(platform.settings, platform.sessions),
-        api=credentials.digest(api) if api else None,
-        mark=hmac.new(str(app.secret_key).encode(), b"signed in:" + api.encode(), hashlib.sha256).hexdigest(),
+        operator, api, operator_mark=_fingerprint(key, "operator", operator), api_mark=_fingerprint(key, "api", api)
     )
     app.before_request(_identify)
+
+
+def _fingerprint(key: bytes, of: str, token: bytes | None) -> str:
+    """Keyed, so that a cookie tells nobody the digest of a token: another token, or another key, makes another one."""
+    return hmac.new(key, f"signed in: {of}: ".encode() + (token or b""), hashlib.sha256).hexdigest()
 
 
 def needs_token() -> bool:
@@ -68,7 +79,7 @@ def require_operator() -> None:
 
 def is_signed_in() -> bool:
     """Whether the visitor's cookie carries the mark of the API token."""
-    return hmac.compare_digest(str(session.get(_SIGNED_IN, "")), _tokens().mark)
+    return hmac.compare_digest(str(session.get(_SIGNED_IN, "")), _tokens().api_mark)
 
 
 def sign_in(token: str) -> None:
@@ -81,7 +92,7 @@ def sign_in(token: str) -> None:
     """
     if not _matches(token, _tokens().api):
         raise _wrong_token()
-    session[_SIGNED_IN] = _tokens().mark
+    session[_SIGNED_IN] = _tokens().api_mark
     session.permanent = True
 
 
@@ -90,12 +101,65 @@ def sign_out() -> None:
     session.pop(_SIGNED_IN, None)
 
 
+def is_operator() -> bool:
+    """Whether the visitor's cookie is an operator's: signed in with the token of today, within the last 12 hours."""
+    kept, tokens = session.get(_OPERATOR), _tokens()
+    if kept is None or tokens.operator is None or time.time() >= kept["since"] + OPERATOR_SECONDS:
+        return False
+    return hmac.compare_digest(str(kept["mark"]), tokens.operator_mark)
+
+
+def csrf_token() -> str | None:
+    """What each change by this operator's browser has to carry, drawn at the sign-in; None for everybody else."""
+    return str(session[_OPERATOR]["csrf"]) if is_operator() else None
+
+
+def sign_in_operator(token: str) -> None:
+    """Make the visitor's cookie an operator's, by a keyed fingerprint of the operators' token.
+
+    Raises
+    ------
+    Unauthorized, TooManyRequests
+        When the token is wrong.
+    """
+    if not _matches(token, _tokens().operator):
+        raise _wrong_token()
+    session[_OPERATOR] = {
+        "mark": _tokens().operator_mark,
+        "since": int(time.time()),
+        "csrf": secrets.token_urlsafe(32),
+    }
+    session.permanent = True
+
+
+def sign_out_operator() -> None:
+    """Make the visitor's cookie an ordinary one again."""
+    session.pop(_OPERATOR, None)
+
+
+def require_operator() -> None:
+    """Let operators pass only.
+
+    Raises
+    ------
+    Unauthorized, Forbidden
+        When nobody says who calls; when somebody does, who is no operator.
+    """
+    if context.caller().is_operator:
+        return
+    if has_bearer() or is_signed_in():
+        raise Forbidden("this is for operators: the API token is not enough")
+    raise _unauthorized("this is for operators: send Authorization: Bearer TOKEN, or sign in on /operate")
+
+
 def _identify() -> None:
     """Admit a call of the API, or refuse it with 401. A token counts more than a cookie beside it."""
     if not request.path.startswith(GUARDED):
         return
     if "Authorization" in request.headers:
         g.caller = _bearer()
+    elif is_operator():
+        g.caller = Caller(context.visitor(), is_operator=True)
     elif needs_token() and not is_signed_in():
         raise _unauthorized("a token is needed: send Authorization: Bearer TOKEN, or sign in on the page")
 

@@ -43,7 +43,7 @@ def platform() -> Platform:
 
 
 def caller() -> Caller:
-    """Who makes the running request: who holds the token that it carries, else the visitor."""
+    """Who makes the running call of the API: the operator, who holds the token that it carries, else the visitor."""
     known: Caller | None = g.get("caller")
     return known or Caller(visitor())
 

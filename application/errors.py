@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from application import traffic
 from bioseg.errors import (
+    AlreadyJudged,
     ArmFailed,
     BiosegError,
     BlobNotFound,
@@ -33,6 +34,7 @@ from bioseg.errors import (
     StaleRevision,
     StoreUnavailable,
     UnknownDecision,
+    UnknownPair,
     UnknownRequest,
     UnknownStudy,
     UnknownVersion,
@@ -60,8 +62,10 @@ PROBLEMS: dict[type[BiosegError], tuple[HTTPStatus, str]] = {
     VersionNotFound: (HTTPStatus.NOT_FOUND, "There is no such version"),
     UnknownRequest: (HTTPStatus.NOT_FOUND, "There is no such request"),
     UnknownDecision: (HTTPStatus.NOT_FOUND, "There is no such decision"),
+    UnknownPair: (HTTPStatus.NOT_FOUND, "There is no such pair"),
     BlobNotFound: (HTTPStatus.NOT_FOUND, "There is no such picture"),
     WrongTask: (HTTPStatus.CONFLICT, "The study needs another call"),
+    AlreadyJudged: (HTTPStatus.CONFLICT, "The pair was judged already"),
     StaleRevision: (HTTPStatus.CONFLICT, "The study has moved on"),
     Frozen: (HTTPStatus.CONFLICT, "The study is frozen"),
     NotProven: (HTTPStatus.CONFLICT, "The evidence does not allow this"),

@@ -7,12 +7,20 @@ from typing import Any, TypeAlias, cast
 
 from apiflask import APIFlask
 
-from application import access, csrf, schemas
+from application import access, csrf, schemas, schemas_review
 from application.errors import MEDIA_TYPE
 
 PNG = "image/png"
 COOKIE = "bioseg"
 COMPONENTS = "#/components/schemas/"
+OPERATORS = "Operators"
+"""Tag of the calls that are for operators alone."""
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+MULTIPART = {
+    "/api/v1/requests/{request_id}/feedback": schemas.Feedback,
+    "/api/v1/pairs/{pair_id}/judgement": schemas_review.Judgement,
+}
+"""Calls that take JSON, or the same fields as a form with a mask beside them."""
 SCHEMES = {
     "token": {"type": "http", "scheme": "bearer", "description": "The API token, or the token of the operators."},
     "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Signed cookie that the page gives."},
@@ -31,10 +39,8 @@ IDEMPOTENCY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 128},
 }
 
-
-IN_PATHS = {"request_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "study": {"type": "string"}}
-OPERATORS = "token"
-"""Of a call that only operators may make: their cookie is not enough."""
+TEXT = {"type": "string"}
+IN_PATHS = {"request_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "study": TEXT, "pair_id": TEXT}
 
 
 def problems(*statuses: int) -> Responses:
@@ -71,13 +77,13 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
     paths = spec["paths"]
     for call in ("segment", "classify"):
         paths[f"/api/v1/{call}"]["post"]["parameters"].append(IDEMPOTENCY)
-    picture = {"schema": {"type": "string", "format": "binary"}}
-    paths["/api/v1/segment"]["post"]["responses"]["200"]["content"][PNG] = picture
-    bodies = paths["/api/v1/requests/{request_id}/feedback"]["post"]["requestBody"]["content"]
-    del bodies["application/x-www-form-urlencoded"]
-    fields = spec["components"]["schemas"][schemas.Feedback.__name__]["properties"]
-    form = {"type": "object", "properties": fields | {"mask": picture["schema"]}, "additionalProperties": False}
-    bodies["multipart/form-data"] = {"schema": form}
+    paths["/api/v1/segment"]["post"]["responses"]["200"]["content"][PNG] = BINARY
+    for path, model in MULTIPART.items():
+        bodies = paths[path]["post"]["requestBody"]["content"]
+        del bodies["application/x-www-form-urlencoded"]
+        fields = spec["components"]["schemas"][model.__name__]["properties"] | {"mask": BINARY["schema"]}
+        form = {"type": "object", "properties": fields, "additionalProperties": False}
+        bodies["multipart/form-data"] = {"schema": form}
     for path, operations in paths.items():
         for method, operation in operations.items():
             operation["operationId"] = method + re.sub(r"\W+", "_", path.removeprefix("/api/v1")).rstrip("_")
@@ -93,9 +99,10 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_access(method: str, operation: dict[str, Any]) -> None:
     """Add who may call, and how others are answered."""
-    anybody: list[dict[str, list[str]]] = [] if access.needs_token() else [{}]
-    operation.setdefault("security", [{"token": []}, {"cookie": []}, *anybody])
-    refusals = (401, 403, 429) if method.upper() in csrf.CHANGING else (401, 429)
+    for_operators = OPERATORS in operation["tags"]
+    anybody: list[dict[str, list[str]]] = [] if access.needs_token() or for_operators else [{}]
+    operation["security"] = [{"token": []}, {"cookie": []}, *anybody]
+    refusals = (401, 403, 429) if method.upper() in csrf.CHANGING or for_operators else (401, 429)
     operation["responses"] |= {str(status): answer for status, answer in problems(*refusals).items()}
 
 

@@ -37,6 +37,7 @@ def index() -> str:
         examples=EXAMPLES,
         needs_sign_in=access.needs_token(),
         signed_in=access.is_signed_in(),
+        is_operator=access.is_operator(),
     )
 
 

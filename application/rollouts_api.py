@@ -12,13 +12,12 @@ from bioseg.rollouts import Why
 
 ACTOR = "operator"
 
-rollouts_api = APIBlueprint("rollouts_api", __name__, url_prefix="/api/v1", tag="Operators")
+rollouts_api = APIBlueprint("rollouts_api", __name__, url_prefix="/api/v1", tag=OPERATORS)
 rollouts_api.before_request(access.require_operator)
 
 
 @rollouts_api.get("/rollouts")
 @rollouts_api.output(Rollouts)
-@rollouts_api.doc(security=OPERATORS, responses=problems(403))
 def standings() -> Rollouts:
     """Tell how every study stands: its champion, and the rollout of a challenger."""
     aliases = context.platform().runtime.aliases
@@ -28,7 +27,7 @@ def standings() -> Rollouts:
 @rollouts_api.get("/decisions")
 @rollouts_api.input(DecisionsQuery, location="query", arg_name="query")
 @rollouts_api.output(Decisions)
-@rollouts_api.doc(security=OPERATORS, responses=problems(400, 403, 404, 500))
+@rollouts_api.doc(responses=problems(400, 404, 500))
 def decisions(query: DecisionsQuery) -> Decisions:
     """List the ledger, each row checked against its hash and the row before; 500 names the first that was altered."""
     named = [query.study] if query.study else list(studies.all_studies())
@@ -39,7 +38,7 @@ def decisions(query: DecisionsQuery) -> Decisions:
 @rollouts_api.post("/rollouts/<study>")
 @rollouts_api.input(Move, arg_name="move")
 @rollouts_api.output(Rollout)
-@rollouts_api.doc(security=OPERATORS, responses=problems(400, 404, 409, 413))
+@rollouts_api.doc(responses=problems(400, 404, 409, 413))
 def move(study: str, move: Move) -> Rollout:
     """Move the aliases of a study; the ledger keeps the move.
 

@@ -68,7 +68,9 @@ class Feedback(Given):
 class SignIn(Given):
     """What a browser signs in with."""
 
-    token: str = Field(min_length=1, max_length=512, description="The API token of the installation.")
+    token: str = Field(
+        min_length=1, max_length=512, description="The API token of the installation, or its operators' token."
+    )
 
 
 class HistoryQuery(BaseModel):

@@ -50,6 +50,14 @@ class UnknownRequest(BiosegError):
     """No request record has this id, or it is not the caller's."""
 
 
+class UnknownPair(BiosegError):
+    """No pair of a rollout has this id, or there is nothing of it to see."""
+
+
+class AlreadyJudged(BiosegError):
+    """A reviewer has judged this pair already; what a verdict may rest on does not change."""
+
+
 class InvalidInput(BiosegError):
     """A parameter has a value outside the allowed ones."""
 

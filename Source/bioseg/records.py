@@ -1,7 +1,7 @@
 """What becomes of a request afterwards: it is found, listed, judged, deleted, and its pictures are shown."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -78,28 +78,45 @@ def give_feedback(platform: Platform, request_id: str, owner: str | None, feedba
         When the request is not the caller's, the label is none of the study's, or the mask has another size.
     """
     record = find(platform, request_id, owner)
+    checked = check(platform, record, feedback)
+    with platform.sessions.begin() as session:
+        return keep(platform, session, record, checked)
+
+
+def check(platform: Platform, record: RequestRecord, feedback: Feedback) -> Feedback:
+    """Make a judgement of a request fit to be kept: its mask is then PNG, 255 = foreground.
+
+    Raises
+    ------
+    InvalidInput, ImageError
+        When the label is none of the study's, or the mask has another size or is no image.
+    """
     classes = studies.get(record.study).classes
     if feedback.label is not None and feedback.label not in classes:
         raise InvalidInput(f"label {feedback.label!r} is none of: {', '.join(classes)}")
-    mask = None if feedback.mask is None else _corrected_mask(platform, record, feedback.mask)
+    if feedback.mask is None:
+        return feedback
+    return replace(feedback, mask=images.encode_mask(_corrected_mask(platform, record, feedback.mask)))
+
+
+def keep(platform: Platform, session: Session, record: RequestRecord, feedback: Feedback) -> RequestRecord:
+    """Keep what `check` gave; the caller owns the transaction. Raises UnknownRequest when the request was deleted."""
     given = {
         "feedback_label": feedback.label,
         "mask_ok": feedback.mask_ok,
         "comment": feedback.comment,
         "feedback_at": datetime.now(UTC),
     }
-    corrected = None if mask is None else images.encode_mask(mask)
-    with platform.sessions.begin() as session:
-        record = session.get_one(RequestRecord, record.seq, with_for_update=True)
-        if record.deleted_at is not None:
-            raise _unknown(request_id)
-        for column, value in given.items():
-            if value is not None:
-                setattr(record, column, value)
-        if corrected is not None:
-            _replace_corrected_mask(session, record, corrected)
-        _mirror(platform, session, record)
-    return record
+    kept = session.get_one(RequestRecord, record.seq, with_for_update=True)
+    if kept.deleted_at is not None:
+        raise _unknown(record.id)
+    for column, value in given.items():
+        if value is not None:
+            setattr(kept, column, value)
+    if feedback.mask is not None:
+        _replace_corrected_mask(session, kept, feedback.mask)
+    _mirror(platform, session, kept)
+    return kept
 
 
 def _replace_corrected_mask(session: Session, record: RequestRecord, mask: bytes) -> None:

@@ -2,6 +2,7 @@
 
 const API = "/api/v1";
 const TRIES = 20;
+const CSRF = "X-CSRF-Token";
 export const SIGNED_OUT = "signed-out";
 
 export class Problem extends Error {
@@ -15,7 +16,10 @@ export class Problem extends Error {
 export async function call(path, options = {}) {
   let response;
   try {
-    response = await fetch(path.startsWith("/") ? path : `${API}/${path}`, options);
+    response = await fetch(path.startsWith("/") ? path : `${API}/${path}`, {
+      ...options,
+      headers: { ...options.headers, ...proof() },
+    });
   } catch {
     throw new Problem({ title: "The server does not answer", detail: "Check the connection and try again." });
   }
@@ -23,6 +27,18 @@ export async function call(path, options = {}) {
   const body = await response.json().catch(() => ({ title: response.statusText, detail: "The answer is unreadable." }));
   if (!response.ok) throw refused(response.status, body, response.headers.get("Retry-After"));
   return body;
+}
+
+// Posts what JSON can hold.
+export function post(path, content) {
+  const headers = { "Content-Type": "application/json" };
+  return call(path, { method: "POST", headers, body: JSON.stringify(content) });
+}
+
+// What an operator's page knows and another site cannot: that a change comes from this page.
+function proof() {
+  const token = document.querySelector("meta[name=csrf-token]")?.content;
+  return token ? { [CSRF]: token } : {};
 }
 
 // Whatever the call, a visitor who is not signed in is asked to.
@@ -55,6 +71,7 @@ function send(path, form, key, note) {
     request.responseType = "json";
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("Idempotency-Key", key);
+    for (const [name, value] of Object.entries(proof())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => note("upload", Math.round((100 * event.loaded) / event.total));
     request.upload.onload = () => note("work");
     request.onload = () => {

@@ -1,2 +1,13 @@
 const docs = document.getElementById("docs");
-SwaggerUIBundle({ domNode: docs, url: docs.dataset.openapi, deepLinking: true, validatorUrl: null });
+const token = document.querySelector("meta[name=csrf-token]")?.content;
+
+SwaggerUIBundle({
+  domNode: docs,
+  url: docs.dataset.openapi,
+  deepLinking: true,
+  validatorUrl: null,
+  requestInterceptor: (request) => {
+    if (token) request.headers["X-CSRF-Token"] = token;
+    return request;
+  },
+});

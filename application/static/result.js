@@ -1,6 +1,6 @@
 // Shows one stored request: a segmentation, or a classification.
 
-import { call } from "./calls.js";
+import { post } from "./calls.js";
 import { copyOf, duration, element, find, findAll, percent } from "./dom.js";
 import { tint } from "./mask.js";
 
@@ -134,11 +134,7 @@ function wireFeedback(form, record) {
       return;
     }
     try {
-      await call(`requests/${record.id}/feedback`, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify(judgement),
-      });
+      await post(`requests/${record.id}/feedback`, judgement);
       state.textContent = "Thank you, saved.";
     } catch (problem) {
       state.textContent = problem.message;

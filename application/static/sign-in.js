@@ -1,6 +1,6 @@
 // Signing in, where the installation asks its visitors for a token.
 
-import { call, SIGNED_OUT } from "./calls.js";
+import { call, post, SIGNED_OUT } from "./calls.js";
 import { find, findAll } from "./dom.js";
 
 const BEHIND = "#upload, #history, #result, #problem, #progress";
@@ -30,11 +30,7 @@ async function signIn(onSignedIn) {
   const [field, problem] = [find("#token"), find("#sign-in-problem")];
   problem.textContent = "";
   try {
-    await call("/session", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ token: field.value }),
-    });
+    await post("/session", { token: field.value });
   } catch (refusal) {
     problem.textContent = `${refusal.message}.`;
     field.select();

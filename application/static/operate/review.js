@@ -1,0 +1,3 @@
+import * as session from "./session.js";
+
+session.watch();
