@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -260,7 +261,7 @@ def _process(
         return {}
     with watch.stage("encode"):
         mask = probability > arm.contract.threshold
-        record.foreground_fraction = float(mask.mean())
+        record.foreground_fraction = np.count_nonzero(mask) / mask.size
         encoding = helped.submit(platform.pool, partial(images.encode_probability, probability))
         return {"mask_blob": images.encode_mask(mask), "probability_blob": helped.result(encoding)}
 
