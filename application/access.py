@@ -62,21 +62,6 @@ def has_bearer() -> bool:
     return request.headers.get("Authorization", "").lower().startswith("bearer ")
 
 
-def require_operator() -> None:
-    """Turn away who makes the running request without being an operator.
-
-    Raises
-    ------
-    Unauthorized, Forbidden
-        Without a token, or with one that is not the operators'.
-    """
-    if context.caller().is_operator:
-        return
-    if has_bearer():
-        raise Forbidden("only operators may do this: send their token")
-    raise _unauthorized("only operators may do this: send Authorization: Bearer TOKEN with their token")
-
-
 def is_signed_in() -> bool:
     """Whether the visitor's cookie carries the mark of the API token."""
     return hmac.compare_digest(str(session.get(_SIGNED_IN, "")), _tokens().api_mark)

@@ -78,7 +78,7 @@ def encode_probability(probability: NDArray[np.float32]) -> bytes:
 
 def probability_uint8(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(H, W) in 0..1 -> (H, W), 255 = certainly foreground."""
-    return np.rint(np.clip(probability, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(probability, 0), alpha=255), np.uint8)
 
 
 def _png(image: NDArray[Any], *parameters: int) -> bytes:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -263,7 +264,7 @@ def _process(
 
 def _encode(platform: Platform, result: Segmented, record: RequestRecord) -> dict[str, bytes]:
     mask = result.mask
-    record.foreground_fraction = float(mask.mean())
+    record.foreground_fraction = np.count_nonzero(mask) / mask.size
     encoding = helped.submit(platform.pool, partial(images.encode_probability, result.probability))
     return {"mask_blob": images.encode_mask(mask), "probability_blob": helped.result(encoding)}
 

@@ -52,7 +52,7 @@ def tiled(
     joined = np.empty((height, width, 1), np.float32)
     for core_y, y in _windows(len(rows), tile, halo):
         for core_x, x in _windows(len(columns), tile, halo):
-            window = image[rows[y]][:, columns[x]]
+            window = image[_run(rows[y])][:, _run(columns[x])]
             core = joined[core_y, core_x]
             inner = predict(window[np.newaxis])[0, core_y.start - y.start :, core_x.start - x.start :]
             core[...] = inner[: core.shape[0], : core.shape[1]]
@@ -62,6 +62,12 @@ def tiled(
 def _reflected(length: int, multiple: int) -> Indices:
     """Index of the pixel that stands at each place of a side that is reflected up to a multiple."""
     return np.pad(np.arange(length), (0, -length % multiple), mode="reflect")
+
+
+def _run(places: Indices) -> slice | Indices:
+    """Places as a slice where nothing is reflected: that copies no pixels."""
+    runs_on = places[-1] - places[0] == len(places) - 1
+    return slice(places[0], places[-1] + 1) if runs_on else places
 
 
 def _windows(length: int, tile: int, halo: int) -> list[tuple[slice, slice]]:
