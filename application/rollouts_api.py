@@ -5,7 +5,8 @@ from apiflask import APIBlueprint
 from application import access, context
 from application.openapi import OPERATORS, problems
 from application.schemas_rollouts import Decision, Decisions, DecisionsQuery, Move, Rollout, Rollouts
-from bioseg import rollouts, studies
+from bioseg import evidence, rollouts, studies
+from bioseg.database import engine
 from bioseg.errors import InvalidInput
 from bioseg.registry import ledger
 from bioseg.rollouts import Why
@@ -19,9 +20,11 @@ rollouts_api.before_request(access.require_operator)
 @rollouts_api.get("/rollouts")
 @rollouts_api.output(Rollouts)
 def standings() -> Rollouts:
-    """Tell how every study stands: its champion, and the rollout of a challenger."""
-    aliases = context.platform().runtime.aliases
-    return Rollouts(rollouts=[Rollout.of(aliases(study)) for study in studies.all_studies()])
+    """Tell how every study stands: its champion, the rollout of a challenger, and what the evidence says of it."""
+    platform = context.platform()
+    with engine.reading(platform.sessions) as session:
+        known = [evidence.described(session, platform.runtime.aliases(study)) for study in studies.all_studies()]
+    return Rollouts.model_validate({"rollouts": known})
 
 
 @rollouts_api.get("/decisions")

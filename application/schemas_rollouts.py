@@ -66,10 +66,42 @@ class Rollout(BaseModel):
         return cls(revision=standing.sequence, **{name: getattr(standing, name) for name in same})
 
 
+class Interval(BaseModel):
+    """A mean and its confidence sequence, which holds at every look at once."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int = Field(description="Observations.")
+
+
+class Verdict(BaseModel):
+    """What the evidence of a rollout says."""
+
+    verdict: Literal["promote", "rollback", "continue", "inconclusive"]
+    reason: str
+    forecast: str | None = Field(description="How many more pairs it will take, when that can be said.")
+    intervals: dict[str, Interval] = Field(
+        description=(
+            "By measure, challenger minus champion; latency, cpu and memory are logarithms of challenger / champion."
+        )
+    )
+    live_quality: bool = Field(description="False: live quality was not measured, for nobody has judged a pair.")
+
+
+class JudgedRollout(Rollout):
+    """How a study stands, and what is known of its rollout."""
+
+    pairs: int = Field(description="Images that both arms were run on.")
+    dropped: int = Field(description="Images on which they were not, because the moment had passed.")
+    verdict: Verdict | None = Field(description="None without a rollout.")
+    course: dict[str, list[Interval]] | None = Field(description="By measure, its interval as it ran.")
+
+
 class Rollouts(BaseModel):
     """How every study stands."""
 
-    rollouts: list[Rollout]
+    rollouts: list[JudgedRollout]
 
 
 class Decision(BaseModel):
