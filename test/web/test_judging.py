@@ -32,8 +32,8 @@ def open_platform(make_platform: Make, tmp_path: Path) -> Make:
 
 
 @pytest.fixture
-def acting(open_platform: Make) -> Platform:
-    return open_platform(automatic="act")
+def acting(open_platform: Make, database_url: str) -> Platform:
+    return open_platform(automatic="act", database_url=database_url)
 
 
 def start(platform: Platform, strategy: str = "shadow", share: float | None = None) -> None:
