@@ -16,13 +16,14 @@ def more_pairs(evidence: Evidence, rule: Rule) -> float | None:
 
     Returns
     -------
-    The smaller number; infinity when the observations so far lead to neither, None when they are too few to say.
+    The smaller number; infinity when the observations so far lead to neither, None when they are too few to
+    say, or when the offline gate is what is missing.
     """
     if evidence.quality.size < FORECAST_FROM:
         return None
     worse = min(_needed(claim) for claim in harms(evidence, rule) if claim.measure.kind in {"tail", "winsorised"})
     if evidence.gate != "promote":
-        return worse
+        return worse if math.isfinite(worse) else None
     gain = min((_needed(claim) for claim in gains(evidence, rule)), default=0.0)
     return min(worse, max(_needed(quality_kept(evidence, rule)), gain))
 
