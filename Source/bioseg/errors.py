@@ -74,6 +74,10 @@ class BundleError(BiosegError):
     """A bundle on disk is incomplete, altered, or does not reproduce its own sample."""
 
 
+class RegistryUnavailable(BundleError):
+    """The registry does not answer, and there is no copy of the bundle here."""
+
+
 class RuntimeUnavailable(BiosegError):
     """The framework that a runtime or command needs is not installed."""
 

@@ -23,6 +23,7 @@ from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.runtime import Confiner, Loader, Runtime
 from bioseg.settings import Settings
 from bioseg.storage import open_blobs
+from bioseg.telemetry import tracking_server
 
 DECODERS = 2
 """Files that one process decodes at once."""
@@ -65,6 +66,13 @@ def open_models(settings: Settings, load: Loader | None = None) -> Models:
 
 
 def _registry(settings: Settings) -> Registry:
+    if settings.registry == "mlflow":
+        tracking_server.limit_patience()
+        from bioseg.registry.mlflow_models import MlflowModels
+        from bioseg.registry.mlflow_registry import MlflowRegistry
+
+        models = MlflowModels(settings.tracking_uri)
+        return MlflowRegistry(models, settings.models_dir, settings.state_dir / "models-from-mlflow")
     return FolderRegistry(settings.models_dir, settings.state_dir / "models")
 
 

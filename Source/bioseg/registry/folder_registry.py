@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -41,8 +42,7 @@ class FolderRegistry:
         """Open a version, every file checked; raises UnknownVersion and BundleError."""
         folders = self._folders(study)
         if version not in folders:
-            known = ", ".join(sorted(folders)) or "none"
-            raise UnknownVersion(f"{study} has no version {version!r}; there are: {known}")
+            raise unknown(study, version, folders)
         bundle = bundles.read(folders[version])
         named = (bundle.contract.study, bundle.contract.version)
         if named != (study, version):
@@ -53,7 +53,7 @@ class FolderRegistry:
         """Copy the files of a sealed bundle in; raises BundleError, and then nothing stays behind."""
         bundle = bundles.read(folder)
         contract = bundle.contract
-        if not (_is_name(contract.study) and _is_name(contract.version)):
+        if not (is_name(contract.study) and is_name(contract.version)):
             raise BundleError(f"{contract.study!r} {contract.version!r} cannot be a folder; export under another name")
         if contract.version in self._folders(contract.study):
             raise BundleError(f"{contract.study} {contract.version} exists and a version never changes; rename yours")
@@ -69,14 +69,20 @@ class FolderRegistry:
         return self.open(contract.study, contract.version)
 
     def _folders(self, study: str) -> dict[str, Path]:
-        if not _is_name(study):
+        if not is_name(study):
             return {}
         manifests = (file for root in (self._trained, self._shipped) for file in (root / study).glob(f"*/{MANIFEST}"))
-        return {file.parent.name: file.parent for file in manifests if _is_name(file.parent.name)}
+        return {file.parent.name: file.parent for file in manifests if is_name(file.parent.name)}
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Tell whether a study or a version can have this name: it cannot lead out of a folder, or end a query."""
     return VERSION_NAME.fullmatch(name) is not None and name.strip(".") != ""
+
+
+def unknown(study: str, version: str, known: Iterable[str]) -> UnknownVersion:
+    """What is said of a version that is not there, given those that are."""
+    return UnknownVersion(f"{study} has no version {version!r}; there are: {', '.join(sorted(known)) or 'none'}")
 
 
 def _champions(root: Path) -> dict[str, str]:

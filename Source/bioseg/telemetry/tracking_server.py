@@ -12,6 +12,7 @@ PATIENCE = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
@@ -44,5 +45,5 @@ def probe(uri: str) -> bool:
 
 
 def limit_patience() -> None:
-    """Let MLflow's client in this process give up after seconds; call it before MLflow is imported."""
+    """Let MLflow's client in this process give up after seconds, quietly; call it before MLflow is imported."""
     os.environ.update(PATIENCE)
