@@ -94,6 +94,7 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
             if path.startswith(access.GUARDED):
                 _describe_access(method, operation)
     spec["components"]["securitySchemes"] = SCHEMES
+    spec["tags"] = list({tag["name"]: tag for tag in spec["tags"]}.values())  # blueprints may share one
     return spec
 
 

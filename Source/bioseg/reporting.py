@@ -1,6 +1,7 @@
-"""What MLflow is told of rollouts: they are kept in the ledger, and only shown there."""
+"""What MLflow is told of rollouts and aliases: both are kept in the ledger, and only shown there."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import select
@@ -10,6 +11,9 @@ from bioseg.database import engine
 from bioseg.database.tables import Decision, RolloutRun
 from bioseg.platform import Platform
 from bioseg.registry import ledger
+from bioseg.registry.ledger import Standing
+
+log = logging.getLogger(__name__)
 
 
 class Tell(Protocol):
@@ -20,6 +24,25 @@ class Tell(Protocol):
     ) -> None:
         """Keep it; raises TrackingError."""
         ...
+
+
+Reconcile = Callable[[Standing], Sequence[str]]
+"""Lets aliases elsewhere follow how a study stands, as `mlflow_aliases.reconcile` does; tells what it changed."""
+
+
+def follow(platform: Platform, reconcile: Reconcile) -> None:
+    """Let aliases elsewhere follow the ledger, of every study that was ever moved.
+
+    Raises
+    ------
+    TrackingError, UnknownVersion, BundleError
+        As `mlflow_aliases.reconcile`.
+    """
+    for study in studies.all_studies():
+        standing = platform.runtime.aliases(study)
+        if standing.sequence:
+            for change in reconcile(standing):
+                log.info("in MLflow %s", change)
 
 
 def report(platform: Platform, tell: Tell) -> None:

@@ -70,14 +70,12 @@ def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
             pass
         _side_by_side([partial(drain, platform.sessions, [handler], name, stop) for handler in handlers], stop)
         _attempt("judging", Judge(platform).look)
-        _attempt("reporting", partial(reporting.report, platform, _teller(platform)))
+        _attempt("reporting", partial(_report, platform))
         return
     look = partial(attend, platform.sessions, handlers, name, stop, platform.settings.sync_seconds)
     store = partial(_again_and_again, "storing", platform.pictures.settle_waiting, platform.settings.sync_seconds, stop)
     judge = partial(_again_and_again, "judging", Judge(platform).look, platform.settings.sync_seconds, stop)
-    report = partial(
-        _again_and_again, "reporting", partial(reporting.report, platform, _teller(platform)), _REPORT_SECONDS, stop
-    )
+    report = partial(_again_and_again, "reporting", partial(_report, platform), _REPORT_SECONDS, stop)
     tidy = partial(_again_and_again, "housekeeping", partial(housekeeping.tidy, platform), _TIDY_SECONDS, stop)
     _side_by_side([look, store, judge, report, tidy], stop)
 
@@ -204,12 +202,15 @@ def telemetry(sessions: sessionmaker[Session], tracking_uri: str) -> Handler:
     return Handler("telemetry", do, mlflow_shipper.BATCH)
 
 
-def _teller(platform: Platform) -> reporting.Tell:
-    """What tells MLflow of rollouts."""
+def _report(platform: Platform) -> None:
+    """Show in MLflow how rollouts do, and who has which alias."""
+    from bioseg.registry import mlflow_aliases
+    from bioseg.registry.mlflow_models import MlflowModels
     from bioseg.telemetry import mlflow_rollouts, mlflow_shipper
 
-    client = mlflow_shipper.connect(platform.settings.tracking_uri)
-    return partial(mlflow_rollouts.tell, platform.sessions, client)
+    uri = platform.settings.tracking_uri
+    reporting.report(platform, partial(mlflow_rollouts.tell, platform.sessions, mlflow_shipper.connect(uri)))
+    reporting.follow(platform, partial(mlflow_aliases.reconcile, MlflowModels(uri), platform.registry))
 
 
 def shadow(platform: Platform) -> Handler:

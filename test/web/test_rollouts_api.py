@@ -75,7 +75,18 @@ def test_a_start_answers_how_the_study_stands_now(client: FlaskClient, move: Mov
     }
     assert expected == answer
     listed = client.get("/api/v1/rollouts", headers=AS_OPERATOR).json["rollouts"]
-    assert expected == {name: value for name, value in listed[1].items() if name != "rollout"}
+    assert expected == {name: listed[1][name] for name in expected}
+
+
+def test_the_verdict_on_a_rollout_is_listed(client: FlaskClient, move: Move) -> None:
+    move("start", strategy="shadow", challenger="2")
+    kinds, membrane = client.get("/api/v1/rollouts", headers=AS_OPERATOR).json["rollouts"]
+    assert (None, None) == (kinds["verdict"], kinds["course"])
+    assert ("continue", False, {}) == (
+        membrane["verdict"]["verdict"],
+        membrane["verdict"]["live_quality"],
+        membrane["course"],
+    )
 
 
 def test_a_challenger_is_started_promoted_and_rolled_back(move: Move) -> None:
