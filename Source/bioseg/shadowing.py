@@ -1,7 +1,7 @@
 """Pairs: both arms of a rollout on the image of one request, while nobody waits. What they show is its evidence."""
 
 import logging
-import random
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +28,9 @@ QUIET_SECONDS = 0.25
 
 STALE = timedelta(hours=1)
 """Age of a request from which its pair is dropped: what comes late says little of the present traffic."""
+
+CHANCE = secrets.SystemRandom()
+"""No reviewer can foresee which arm is on the left."""
 
 Answer = Segmented | Classified | Screening
 _ARMS: tuple[ArmName, ArmName] = ("champion", "challenger")
@@ -143,9 +146,9 @@ def _pair(standing: Standing, record: RequestRecord, status: str) -> Pair:
         request_seq=record.seq,
         created_at=datetime.now(UTC),
         status=status,
-        rank=random.random(),  # noqa: S311 - an order for reviewers, no secret
-        left=random.choice(_ARMS),  # noqa: S311
-        corrected_from=random.choice(_ARMS),  # noqa: S311
+        rank=CHANCE.random(),
+        left=CHANCE.choice(_ARMS),
+        corrected_from=CHANCE.choice(_ARMS),
     )
 
 
