@@ -108,7 +108,7 @@ def _image(platform: Platform, record: RequestRecord) -> images.Image | None:
 
 def _make(platform: Platform, trial: _Trial, record: RequestRecord, image: images.Image) -> None:
     before = platform.queue.last_activity()
-    order = random.sample(_ARMS, 2)
+    order = CHANCE.sample(_ARMS, 2)
     found = {name: _outcome(platform, trial, name, image) for name in order}
     if platform.queue.last_activity() != before:
         raise Busy("somebody was served while both arms ran; they run again later")
