@@ -33,8 +33,8 @@ def gate(study: str, candidate: str, html: Path | None, *, as_json: bool) -> Non
 
     chosen, settings = studies.get(study), configuration.load()
     models = open_models(settings)
-    bundle = models.registry.open(study, candidate)
-    report = examine(chosen, models.runtime.champion(study), bundle, settings, data_dir(), _draw_progress)
+    bundle, folder = models.registry.open(study, candidate), data_dir()
+    report = examine(chosen, models.runtime.champion(study), bundle, settings, folder, _draw_progress)
     keeping.keep(settings, report)
     mlflow_run.log(settings, report)
     found = report.as_json()

@@ -117,4 +117,5 @@ def _probed(arms: Both, samples: Sequence[Sample], settings: Settings, progress:
 
 def _side(bundle: Bundle) -> Side:
     contract = bundle.contract
-    return Side(contract.version, sha256_of(bundle.path / MANIFEST), contract.precision, contract.threshold)
+    threshold = contract.threshold if contract.task == "segmentation" else None
+    return Side(contract.version, sha256_of(bundle.path / MANIFEST), contract.precision, threshold)

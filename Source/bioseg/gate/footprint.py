@@ -1,9 +1,10 @@
 """The peak memory of one version on one image, in a process that imports nothing else.
 
-`python -m bioseg.gate.footprint BUNDLE IMAGE RUNTIME THREADS` loads a bundle, runs it on an image and prints the peak
-of its own resident memory, MiB.
+`python -m bioseg.gate.footprint BUNDLE IMAGE MODULE THREADS` loads a bundle with a module of `bioseg.inference`, runs
+it on an image and prints the peak of its own resident memory, MiB.
 """
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from bioseg import bundles
 from bioseg.datasets.pixels import UNLIMITED
 from bioseg.decoding import formats
 from bioseg.gate.prediction import use
-from bioseg.runtime import Arm, loader
 
 STATUS = Path("/proc/self/status")
 
@@ -25,10 +25,10 @@ def _own_peak() -> float:
     return int(lines["VmHWM"].split()[0]) / 1024
 
 
-def _main(bundle: str, image: str, runtime: str, threads: str) -> None:
+def _main(bundle: str, image: str, module: str, threads: str) -> None:
     read = bundles.read(Path(bundle))
-    arm = Arm(read, loader(runtime)(read, int(threads)))
-    use(arm, formats.decode(Path(image).read_bytes(), UNLIMITED))
+    predict = importlib.import_module(module).load(read, int(threads))
+    use(predict, read.contract, formats.decode(Path(image).read_bytes(), UNLIMITED))
     sys.stdout.write(f"{_own_peak()}\n")
 
 

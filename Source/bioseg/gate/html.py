@@ -70,7 +70,8 @@ def _setting(report: Mapping[str, Any]) -> str:
 
 
 def _described(name: str, side: Mapping[str, Any]) -> tuple[str, str]:
-    version = f"{side['version']} ({side['precision']}, threshold {side['threshold']:g})"
+    threshold = "" if side["threshold"] is None else f", threshold {side['threshold']:g}"
+    version = f"{side['version']} ({side['precision']}{threshold})"
     return name, f"{escape(version)}; manifest <code>{side['bundle']}</code>"
 
 
@@ -92,7 +93,7 @@ def _differences(report: Mapping[str, Any]) -> str:
 def _compared(name: str, found: Mapping[str, Any]) -> Sequence[str]:
     interval = f"{found['low']:+.4f} to {found['high']:+.4f} ({found['confidence']:.1%})"
     scores = (f"{found[side]:.4f}" for side in ("champion", "candidate"))
-    counts = f"{found['clusters']} of {found['units']} units"
+    counts = f"{found['clusters']} clusters of {found['units']} units"
     return (escape(name), *scores, f"{found['mean']:+.4f}", interval, counts, escape(found["method"]))
 
 
@@ -123,7 +124,7 @@ def _units(units: Sequence[Mapping[str, Any]]) -> str:
     ]
     left_out = len(units) - len(rows)
     note = f"<p>{left_out} of {len(units)} units are not listed; the JSON report has them.</p>" if left_out else ""
-    return _table(("unit", "champion", "candidate", "difference"), rows) + note
+    return (_table(("unit", "champion", "candidate", "difference"), rows) if rows else "") + note
 
 
 def _signed(unit: Mapping[str, Any]) -> str:

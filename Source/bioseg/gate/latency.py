@@ -13,8 +13,8 @@ from bioseg.runtime import Arm
 
 PAIRS = 16
 """At least; the median's interval then runs from the 4th to the 13th ratio."""
-MOST_PAIRS = 240
-SECONDS = 6.0
+MOST_PAIRS = 120
+SECONDS = 4.0
 """For which more pairs are made where pairs are quick."""
 
 
@@ -26,7 +26,7 @@ def ratio(arms: Both, pictures: Sequence[Image]) -> Interval:
     """
     for picture in {picture.shape: picture for picture in pictures}.values():  # the first run of a size plans it
         for arm in arms:
-            use(arm, picture)
+            use(arm.predict, arm.contract, picture)
     ratios: list[float] = []
     end = time.perf_counter() + SECONDS
     while len(ratios) < PAIRS or (len(ratios) < MOST_PAIRS and time.perf_counter() < end):
@@ -46,5 +46,5 @@ def _log_ratio(arms: Both, picture: Image, *, candidate_first: bool) -> float:
 
 def _seconds(arm: Arm, picture: Image) -> float:
     start = time.perf_counter()
-    use(arm, picture)
+    use(arm.predict, arm.contract, picture)
     return time.perf_counter() - start

@@ -9,7 +9,7 @@ from bioseg.errors import ProcessFailed
 from bioseg.gate import footprint
 from bioseg.gate.scores import Both
 from bioseg.metrics import Interval, mean_interval
-from bioseg.runtime import Arm
+from bioseg.runtime import Arm, technology
 from bioseg.settings import Settings
 
 PAIRS = 3
@@ -32,7 +32,8 @@ def ratio(arms: Both, image: Path, settings: Settings) -> Interval | None:
 
 
 def _peak(arm: Arm, image: Path, settings: Settings) -> float:
-    given = (arm.bundle.path.resolve(), image.resolve(), settings.runtime, settings.inference_threads())
+    module, threads = technology(settings.runtime, arm.contract), settings.inference_threads()
+    given = (arm.bundle.path.resolve(), image.resolve(), module, threads)
     command = [sys.executable, "-m", footprint.__name__, *map(str, given)]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)  # noqa: S603

@@ -20,15 +20,16 @@ def check(bundle: Bundle, picture: Image, threads: int) -> Guardrail:
     on the graph that serves, and `replay` compares it with what the framework gave when the bundle was written.
     """
     try:
-        served, reference = (Arm(bundle, runtime.loader(name)(bundle, threads)) for name in TECHNOLOGIES)
+        served, reference = (runtime.loader(name)(bundle, threads) for name in TECHNOLOGIES)
     except (RuntimeUnavailable, ModuleNotFoundError) as error:
         return Guardrail("parity", "not checked", str(error))
     except BundleError as error:
         return Guardrail("parity", "broken", str(error))
-    difference = float(np.abs(use(served, picture) - use(reference, picture)).max())
-    limit = bundle.contract.tolerance
+    contract = bundle.contract
+    difference = float(np.abs(use(served, contract, picture) - use(reference, contract, picture)).max())
+    limit = contract.tolerance
     reason = (
-        f"graph and {bundle.contract.framework} weights differ by {difference:.2g} at most on a held-out image; "
+        f"graph and {contract.framework} weights differ by {difference:.2g} at most on a held-out image; "
         f"{limit:g} is allowed"
     )
     return Guardrail("parity", "passed" if difference <= limit else "broken", reason, difference, limit=limit)

@@ -1,16 +1,16 @@
-"""One use of a version on a decoded picture, as a request makes it."""
+"""One use of a network on a decoded picture, as a request makes it."""
 
 from collections.abc import Callable
 
+from bioseg.bundles import Contract
 from bioseg.images import Image
-from bioseg.inference import Floats, classifying, segmenting
-from bioseg.runtime import Arm
+from bioseg.inference import Floats, Predictor, classifying, segmenting
 
 
-def use(arm: Arm, picture: Image) -> Floats:
-    """Run a version on a decoded picture as a request does."""
+def use(predict: Predictor, contract: Contract, picture: Image) -> Floats:
+    """Give the foreground probability (H, W) or the probability of each class (classes,)."""
     run: Callable[..., Floats] = {
         "segmentation": segmenting.foreground_probability,
         "classification": classifying.class_probabilities,
-    }[arm.contract.task]
-    return run(arm.predict, arm.contract, picture)
+    }[contract.task]
+    return run(predict, contract, picture)

@@ -14,12 +14,15 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two versions: `bundle` is the sha256 of its manifest, which holds those of all its files."""
+    """One of the two versions.
+
+    `bundle` is the sha256 of its manifest, which holds those of all its files; `threshold` is None for a classifier.
+    """
 
     version: str
     bundle: str
     precision: str
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True, slots=True)
