@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,17 @@ def guarded_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) 
     }
     with _serving(tiny_models, state, **given) as address:
         yield Guarded(address, state / "log")
+
+
+@pytest.fixture(scope="session")
+def browser(missing_tool: Callable[[str], None]) -> Iterator[Any]:
+    """A running Chromium."""
+    from bioseg.testing import browsing
+
+    if not browsing.CHROMIUM.exists():
+        missing_tool(str(browsing.CHROMIUM))
+    with browsing.launched() as running:
+        yield running
 
 
 @contextmanager

@@ -391,6 +391,8 @@ def test_the_log_holds_no_secret(guarded_server: Any) -> None:
             browser.post(f"{server}/api/v1/segment?token={token}", data=token, headers=bearer(token), timeout=30)
             browser.get(f"{server}/api/v1/nothing", headers={"Authorization": f"Basic {token}"}, timeout=30)
             browser.get(f"{server}/docs?access_token={token}", timeout=30)
+    for token in (operator, guess):
+        requests.post(f"{server}/operate/session", json={"token": token}, timeout=30)
     for token in (api, operator):
         raw(server, f"GET /api/v1/studies?token={token} HTTP/1.1", "Host: x", f"Authorization: Bearer {token}\x00")
         raw(server, f"GET /api/v1/studies?token={token} HTTP/1.1", "Host: x", f"Authorization Bearer {token}")

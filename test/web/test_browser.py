@@ -2,26 +2,18 @@
 
 import base64
 import io
-import os
-import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from bioseg import images
-from bioseg.testing import twins
+from bioseg.testing import browsing, twins
+from bioseg.testing.browsing import CONTRAST, PATIENCE
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run", "--disable-dev-shm-usage"),
-]
-PATIENCE = 30_000
 DROP = """([data, name, type]) => {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const dataTransfer = new DataTransfer();
@@ -31,76 +23,24 @@ DROP = """([data, name, type]) => {
     document.getElementById("drop").dispatchEvent(event);
   }
 }"""
-CONTRAST = """() => {
-  const light = (colour) => {
-    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    const [r, g, b] = colour.match(/[\\d.]+/g).map((v) => linear(v / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (!/, 0\\)$|transparent/.test(colour)) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const poor = [];
-  for (const node of document.querySelectorAll("body *")) {
-    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!own || !node.checkVisibility() || node.disabled || node.closest(".hidden, .skip")) continue;
-    const [one, other] = [light(getComputedStyle(node).color), light(ground(node))].sort((a, b) => b - a);
-    const ratio = (one + 0.05) / (other + 0.05);
-    if (ratio < 4.5) poor.push(`${node.tagName} ${node.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
-  }
-  return poor;
-}"""
 
 SCREEN = {"verdict": "ask", "score": 0.7, "kind": "texture", "reason": "looks like a texture, 0.30", "version": "1"}
 DOUBTFUL = {"title": "The image was not accepted", "status": 422, "detail": "-", "id": "0" * 32, "screen": SCREEN}
 WIDE = images.encode_png(twins.membrane_section(13, 320)[0])
 
 
-@pytest.fixture(scope="session")
-def browser(missing_tool: Callable[[str], None]) -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing_tool(str(CHROMIUM))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Browser, server: str) -> Iterator[Page]:
     """The open page of a new visitor; afterwards nothing foreign was asked for and nothing complained."""
-    yield from opened(browser, server, "422|503")
+    with browsing.visit(browser, server, "422|503") as page:
+        yield page
 
 
 @pytest.fixture
 def guarded_page(browser: Browser, guarded_server: Any) -> Iterator[Page]:
     """The same of an installation that asks its visitors for a token: calls without it are answered 401."""
-    yield from opened(browser, guarded_server.address, "401")
-
-
-def opened(browser: Browser, server: str, refusals: str) -> Iterator[Page]:
-    """Open a page as a new visitor, and look afterwards at what it asked for and what was complained of."""
-    context = browser.new_context(viewport={"width": 1180, "height": 1400})
-    page, addresses, complaints = context.new_page(), [], []
-    page.on("request", lambda request: addresses.append(request.url))
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.set_default_timeout(PATIENCE)
-    page.goto(server)
-    yield page
-    context.close()
-    assert [address for address in addresses if not address.startswith((server, "blob:", "data:"))] == []
-    assert [text for text in map(_text, complaints) if re.search(f"status of ({refusals})", text) is None] == []
-
-
-def _text(complaint: ConsoleMessage | str) -> str:
-    return complaint if isinstance(complaint, str) else complaint.text
+    with browsing.visit(browser, guarded_server.address, "401") as page:
+        yield page
 
 
 def drop(page: Page, data: bytes, name: str = "section.png", kind: str = "image/png") -> None:

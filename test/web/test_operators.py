@@ -1,6 +1,7 @@
 """Operators in a browser: they sign in once, what they change carries a token, and nobody else sees their pages."""
 
 import io
+import re
 from collections.abc import Callable
 
 import pytest
@@ -177,6 +178,24 @@ class TestChangeByAnOperatorsBrowser:
         token = proof(operator)["X-CSRF-Token"]
         assert f'<meta name="csrf-token" content="{token}">' in operator.get(path).text
         assert "csrf-token" not in visitor.get(path).text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_holds_no_script_or_style_of_its_own(operator: FlaskClient, path: str) -> None:
+    page = operator.get(path).text
+    assert re.findall(r"<style|\sstyle=|\son[a-z]+=|javascript:", page) == []
+    assert re.findall(r"<script[^>]*>\s*[^<\s]", page) == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_everything_that_a_page_names_is_served_here(operator: FlaskClient, path: str) -> None:
+    named = set(re.findall(r'(?:src|href)="([^"#]+)"', operator.get(path).text))
+    assert {address: operator.get(address).status_code for address in named} == dict.fromkeys(named, 200)
+
+
+def test_the_ordinary_page_tells_whose_requests_it_lists(supervised: Flask, operator: FlaskClient) -> None:
+    told = ["Everybody's requests" in page.get("/").text for page in (operator, supervised.test_client())]
+    assert told == [True, False]
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

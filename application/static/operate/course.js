@@ -44,15 +44,15 @@ function drawing(description, format, looks) {
   };
   const points = (list, of) => list.map((look) => `${x(look.n).toFixed(1)},${y(of(look)).toFixed(1)}`);
   const band = [...points(looks, (look) => look.high), ...points([...looks].reverse(), (look) => look.low)];
-  const label = (value) => text(format(value), { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" });
+  const label = (value, words) => text(words, { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" });
   const drawn = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": description });
   drawn.append(
     shape("polygon", { class: "band", points: band.join(" ") }),
     shape("line", { class: "level", x1: LEFT, x2: WIDTH, y1: y(0), y2: y(0) }),
     shape("polyline", { class: "estimate", points: points(looks, (look) => look.estimate).join(" ") }),
-    label(high),
-    label(0),
-    label(low),
+    label(high, format(high)),
+    label(0, format === ratio ? ratio(0) : "0"),
+    label(low, format(low)),
     text(`${looks[0].n}`, { x: x(looks[0].n), y: HEIGHT - 4, "text-anchor": "middle" }),
     text(`${looks.at(-1).n} pairs`, { x: WIDTH, y: HEIGHT - 4, "text-anchor": "end" }),
   );

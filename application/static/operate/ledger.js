@@ -1,8 +1,20 @@
 // The ledger as a table.
 
+import { call } from "../calls.js";
 import { element, find, percent } from "../dom.js";
 
-export function show(decisions) {
+// A ledger that was altered says so here; what serves is shown above all the same.
+export async function load() {
+  const place = find("#ledger-problem");
+  try {
+    show((await call("decisions")).decisions);
+    place.textContent = "";
+  } catch (problem) {
+    place.textContent = problem.message;
+  }
+}
+
+function show(decisions) {
   const newest = [...decisions].sort((one, other) => Date.parse(other.created_at) - Date.parse(one.created_at));
   find("#ledger tbody").replaceChildren(...newest.map(row));
   find("#ledger").hidden = newest.length === 0;

@@ -6,6 +6,8 @@ import { tint } from "../mask.js";
 import * as disagreements from "./disagreements.js";
 import * as session from "./session.js";
 
+const GONE = ["urn:bioseg:problem:already-judged", "urn:bioseg:problem:unknown-pair"];
+
 let shown = null;
 let working = false;
 
@@ -17,7 +19,7 @@ async function chooseStudy() {
   if (running.length === 0) return tellNothing("No rollout runs: there is nothing to compare.");
   const asked = new URLSearchParams(window.location.search).get("study");
   if (running.some(({ study }) => study === asked)) list.value = asked;
-  list.addEventListener("change", open);
+  list.addEventListener("change", () => open().catch(complain));
   await open();
 }
 
@@ -89,17 +91,17 @@ async function correct(form) {
 async function attempt(what) {
   if (working || shown === null) return;
   working = true;
-  try {
-    await what();
-  } catch (problem) {
-    const gone = ["urn:bioseg:problem:already-judged", "urn:bioseg:problem:unknown-pair"].includes(problem.body?.type);
-    if (gone) await next();
-    const place = find("#pair [data-problem]");
-    if (place && shown) place.textContent = `${problem.message}.`;
-    else tellNothing(problem.message);
-  } finally {
-    working = false;
-  }
+  await what().catch(async (problem) => {
+    if (GONE.includes(problem.body?.type)) await next().catch(complain);
+    complain(problem);
+  });
+  working = false;
+}
+
+function complain(problem) {
+  const place = find("#pair [data-problem]");
+  if (shown === null || place === null) tellNothing(`${problem.message}.`);
+  else place.textContent = `${problem.message}.`;
 }
 
 function tellNothing(text) {
@@ -116,4 +118,4 @@ document.addEventListener("keydown", (event) => {
 });
 
 session.watch();
-await chooseStudy().catch((problem) => tellNothing(problem.message));
+await chooseStudy().catch(complain);

@@ -11,10 +11,9 @@ const REFRESH_MILLISECONDS = 10_000;
 const shown = new Map();
 
 async function load() {
-  const [{ rollouts }, { decisions }, studies] = await Promise.all([call("rollouts"), call("decisions"), call("studies")]);
+  const [{ rollouts }, studies] = await Promise.all([call("rollouts"), call("studies")]);
   const versions = Object.fromEntries(studies.map((study) => [study.name, study.versions]));
   for (const standing of rollouts) show(standing, versions[standing.study] ?? []);
-  ledger.show(decisions);
   find("#problem").hidden = true;
 }
 
@@ -51,10 +50,11 @@ async function move(standing, wanted, title, meaning, yes) {
 }
 
 async function refresh() {
-  await load().catch((problem) => {
+  const report = (problem) => {
     find("#problem").textContent = problem.message;
     find("#problem").hidden = false;
-  });
+  };
+  await Promise.all([load().catch(report), ledger.load()]);
 }
 
 // Nobody's typing is overwritten, and nobody decides on figures that changed under the question.

@@ -52,6 +52,7 @@ function facts(standing) {
     Challenger: standing.challenger,
     Traffic: traffic(standing),
     Pairs: standing.rollout && standing.pairs !== undefined ? `${standing.pairs} (${standing.dropped} dropped)` : null,
+    "Live quality": standing.verdict && (standing.verdict.live_quality ? "measured" : "not measured"),
     Revision: String(standing.revision),
   };
   return Object.entries(shown)
@@ -64,7 +65,6 @@ function said({ study, rollout, verdict }) {
   if (verdict) {
     lines.push(element("p", { textContent: verdict.reason }));
     if (verdict.forecast) lines.push(element("p", { className: "quiet", textContent: `Forecast: ${verdict.forecast}.` }));
-    if (!verdict.live_quality) lines.push(element("p", {}, element("strong", { textContent: "Live quality not measured." })));
   }
   if (rollout) {
     const address = `/operate/review?study=${encodeURIComponent(study)}`;
