@@ -76,14 +76,17 @@ class Arms:
         return Served("champion", champion, standing.rollout), work(champion)
 
     def follow(self, stop: Event, seconds: float) -> None:
-        """Follow the ledger until `stop` is set; while something cannot be loaded, the former arm serves."""
+        """Follow the ledger until `stop` is set; while something cannot be loaded, the former arm serves.
+
+        A move is followed within so many seconds: it is seen in half of them, the other half is there to load a version.
+        """
         while not stop.is_set():
             for study in studies.all_studies():
                 try:
                     self._catch_up(study)
                 except (BiosegError, DBAPIError) as error:
                     log.warning("%s stays as it is: %s", study, error)
-            stop.wait(seconds)
+            stop.wait(seconds / 2)
 
     def _catch_up(self, study: str) -> None:
         now = self._runtime.aliases(study)

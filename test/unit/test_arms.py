@@ -155,6 +155,19 @@ def test_a_study_without_champion_says_so(study: Study) -> None:
         study.served("client")
 
 
+class Pauses(threading.Event):
+    """Ends what waits for it at the first pause, and notes how long that was to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        self.set()
+        return True
+
+
 class TestFollowing:
     def test_a_move_counts_once_it_was_followed(self, study: Study) -> None:
         study.catch_up()
@@ -182,6 +195,11 @@ class TestFollowing:
         study.arms.follow(stop, seconds=0.05)
         assert ("champion", CHAMPION) == study.served("client")
         assert "membrane stays as it is: broken on purpose" in [each.message for each in caplog.records]
+
+    def test_half_of_the_time_is_left_to_load_what_a_move_names(self, study: Study) -> None:
+        stop = Pauses()
+        study.arms.follow(stop, seconds=5.0)
+        assert [2.5] == stop.seconds
 
     def test_a_challenger_that_cannot_be_loaded_serves_nobody(
         self, study: Study, caplog: pytest.LogCaptureFixture
