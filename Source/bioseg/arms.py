@@ -78,7 +78,7 @@ class Arms:
     def follow(self, stop: Event, seconds: float) -> None:
         """Follow the ledger until `stop` is set; while something cannot be loaded, the former arm serves.
 
-        A move is followed within so many seconds: it is seen in half of them, the other half is there to load a version.
+        A move is followed within so many seconds: it is seen in half of them, the other half is to load a version.
         """
         while not stop.is_set():
             for study in studies.all_studies():
