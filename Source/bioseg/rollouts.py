@@ -5,31 +5,21 @@ What it needs is looked up and tested before, so nobody waits for a move.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import takewhile
+from collections.abc import Mapping
 from typing import Any, Required, TypedDict, Unpack, get_args
 
-from bioseg import evidence, studies
-from bioseg.bundles import Contract
-from bioseg.database import engine, gate_reports
+from bioseg import evidence, fitness, studies
+from bioseg.database import engine
 from bioseg.database.tables import Decision
 from bioseg.errors import (
-    ArmFailed,
-    BundleError,
     Frozen,
     InvalidInput,
     NoRollout,
     NotProven,
-    RuntimeUnavailable,
-    UnknownVersion,
-    VersionNotFound,
 )
-from bioseg.inference.confined_runtime import Confined
 from bioseg.platform import Platform
 from bioseg.registry import ledger
 from bioseg.registry.ledger import Action, Move, Standing, Strategy
-from bioseg.study import Study
 
 STEPS = (0.1, 0.5, 1.0)
 """Shares of the clients that a canary serves, one after the other."""
@@ -40,7 +30,6 @@ PATIENCE = 3
 """Automatic rollbacks in a row that freeze a study."""
 
 _ENDED: Mapping[str, Any] = {"challenger": None, "strategy": "single", "share": 0.0, "rollout": None}
-_OF_A_TRIAL = frozenset({"start", "step", "stop"})
 
 
 class Why(TypedDict, total=False):
@@ -109,7 +98,7 @@ def start(
     version = challenger or _only_candidate(platform, before)
     if version == before.champion:
         raise InvalidInput(f"{study} {version} is the champion; a challenger has to be another version")
-    _require_trial(platform, study, version)
+    fitness.require_trial(platform, study, version)
     changes: dict[str, Any] = {"challenger": version, "strategy": strategy, "share": served}
     return _move(platform, before, "start", why, f"{strategy} of {version}", **changes, rollout=secrets.token_hex(16))
 
@@ -171,8 +160,8 @@ def promote(platform: Platform, study: str, version: str | None = None, **why: U
         raise NoRollout(f"a {before.strategy} of {study} {before.challenger} runs; stop it before you promote {chosen}")
     if chosen == before.champion:
         raise InvalidInput(f"{study} {chosen} is the champion already")
-    _require_champion(platform, study, chosen)
-    proof = {"former": before.champion, **_gate(platform, before, chosen), **_live(platform, before)}
+    fitness.require_champion(platform, study, chosen)
+    proof = {"former": before.champion, **fitness.passed_gate(platform, before, chosen), **_live(platform, before)}
     if proof.get("verdict", {}).get("verdict") == "rollback":
         raise NotProven(f"{study} {chosen} must not serve: {proof['verdict']['reason']}; roll it back")
     return _move(platform, before, "promote", why, f"{chosen} has passed the gate", proof, champion=chosen, **_ENDED)
@@ -193,15 +182,15 @@ def rollback(platform: Platform, study: str, **why: Unpack[Why]) -> Decision:
     before = _look(platform, study, why)
     with engine.reading(platform.sessions) as session:
         rows = ledger.rows(session, study)
-    failures = _failures(rows) + 1 if why.get("automatic") else 0
+    failures = ledger.failures(rows) + 1 if why.get("automatic") else 0
     changes: dict[str, Any] = {**_ENDED, "frozen": before.frozen or failures >= PATIENCE}
     proof = _live(platform, before)
     reason = f"the {before.strategy} of {before.challenger} is rolled back"
     if before.rollout is None:
-        changes["champion"] = _former(rows)
+        changes["champion"] = ledger.former_champion(rows)
         if changes["champion"] is None:
             raise NoRollout(f"{study} has neither a rollout nor a promotion to roll back")
-        _require_champion(platform, study, changes["champion"])
+        fitness.require_champion(platform, study, changes["champion"])
         reason = f"{changes['champion']} serves again in place of {before.champion}"
     return _move(platform, before, "rollback", why, reason, proof, **changes)
 
@@ -271,91 +260,12 @@ def _only_candidate(platform: Platform, before: Standing) -> str:
     return candidates[0]
 
 
-def _require_trial(platform: Platform, study: str, version: str) -> None:
-    """See that a version can be tried, in a process of its own: it may crash or hang.
-
-    Raises
-    ------
-    VersionNotFound, ArmFailed
-        When it cannot.
-    BundleError, RuntimeUnavailable
-        When the champion, beside which it would serve, cannot be used itself.
-    """
-    with _refused(study, version):
-        _require_fit(studies.get(study), platform.registry.open(study, version).contract)
-    predict = platform.runtime.trial(study, version, platform.runtime.champion(study)).predict
-    if isinstance(predict, Confined):
-        predict.close()  # the processes that serve have their own
-
-
-def _require_champion(platform: Platform, study: str, version: str) -> None:
-    """See that a version can serve; raises VersionNotFound and ArmFailed."""
-    with _refused(study, version):
-        _require_fit(studies.get(study), platform.runtime.version(study, version).contract)
-
-
-@contextmanager
-def _refused(study: str, version: str) -> Iterator[None]:
-    """Blame the version that the caller named, not the installation."""
-    try:
-        yield
-    except UnknownVersion as error:
-        raise VersionNotFound(str(error)) from error
-    except (BundleError, RuntimeUnavailable) as error:
-        raise ArmFailed(f"{study} {version} cannot serve: {error}") from error
-
-
-def _require_fit(study: Study, contract: Contract) -> None:
-    """See that a network does what its study is there for; raises BundleError."""
-    if contract.task != study.task:
-        raise BundleError(f"it does {contract.task}, and the study {study.task}")
-    if contract.task == "classification" and set(contract.classes) != set(study.classes):
-        different = ", ".join(sorted(set(contract.classes) ^ set(study.classes)))
-        raise BundleError(f"its classes and those of the study differ in {different}")
-
-
-def _gate(platform: Platform, before: Standing, version: str) -> dict[str, Any]:
-    """Evidence that the offline gate lets a version take the champion's place; raises NotProven."""
-    if before.champion is None:
-        return {}
-    with engine.reading(platform.sessions) as session:
-        report = gate_reports.latest(session, before.study, before.champion, version)
-    who, command = f"{before.study} {version}", f"`bioseg gate {before.study} --candidate {version}`"
-    if report is None:
-        raise NotProven(f"{who} was never judged against the champion {before.champion}; run {command}")
-    if report.verdict != "promote":
-        raise NotProven(
-            f"the offline gate says {report.verdict} of {who} against {before.champion}, not promote; "
-            f"train a better version, or run {command} again"
-        )
-    return {"gate": {"id": report.id, "sha256": gate_reports.sha256_of(report), "verdict": report.verdict}}
-
-
 def _live(platform: Platform, before: Standing) -> dict[str, Any]:
     """What the running rollout has shown, if one runs."""
     if before.rollout is None:
         return {}
     with engine.reading(platform.sessions) as session:
         return evidence.told(session, before)
-
-
-def _failures(rows: Sequence[Decision]) -> int:
-    """Automatic rollbacks since anything else came of a trial, or a person decided."""
-    outcomes = (row for row in reversed(rows) if row.action not in _OF_A_TRIAL)
-    return sum(1 for _ in takewhile(lambda row: row.action == "rollback" and row.automatic, outcomes))
-
-
-def _former(rows: Sequence[Decision]) -> str | None:
-    """The champion before the last promotion that was not undone."""
-    former: list[str | None] = []
-    champion = None
-    for row in rows:
-        if row.action == "promote":
-            former.append(ledger.evidence_of(row)["former"])
-        elif row.action == "rollback" and row.champion != champion and former:
-            former.pop()
-        champion = row.champion
-    return former[-1] if former else None
 
 
 def _move(

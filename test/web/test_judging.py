@@ -10,6 +10,7 @@ import pytest
 from bioseg import judging, rollouts
 from bioseg.database import engine, gate_reports, requests
 from bioseg.database.tables import Decision, Pair, RequestRecord
+from bioseg.errors import NotProven
 from bioseg.judging import Judge
 from bioseg.platform import Platform
 from bioseg.registry import ledger
@@ -205,7 +206,7 @@ def test_an_operator_cannot_promote_what_has_done_harm(open_platform: Make) -> N
     start(platform)
     pass_the_gate(platform)
     pair_up(platform, 60, **FAILING)
-    with pytest.raises(rollouts.NotProven, match="must not serve"):
+    with pytest.raises(NotProven, match="must not serve"):
         rollouts.promote(platform, "membrane", **BY)
 
 

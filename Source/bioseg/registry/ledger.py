@@ -3,10 +3,10 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, takewhile
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -22,6 +22,7 @@ Action = Literal["promote", "rollback", "start", "step", "stop", "unfreeze"]
 FIRST = "0" * 64
 """What stands for the hash of the row before a study's first one."""
 
+_OF_A_TRIAL = frozenset({"start", "step", "stop"})
 _SEQUENCE = re.compile(r"[1-9][0-9]{0,8}")
 _REMEDY = "find out who wrote to the database, and restore it from a backup"
 
@@ -183,6 +184,25 @@ def evidence_of(row: Decision) -> dict[str, Any]:
     """What a row rests on."""
     evidence: dict[str, Any] = json.loads(row.evidence)
     return evidence
+
+
+def failures(rows: Sequence[Decision]) -> int:
+    """Automatic rollbacks since anything else came of a trial, or a person decided."""
+    outcomes = (row for row in reversed(rows) if row.action not in _OF_A_TRIAL)
+    return sum(1 for _ in takewhile(lambda row: row.action == "rollback" and row.automatic, outcomes))
+
+
+def former_champion(rows: Sequence[Decision]) -> str | None:
+    """The champion before the last promotion that was not undone."""
+    former: list[str | None] = []
+    champion = None
+    for row in rows:
+        if row.action == "promote":
+            former.append(evidence_of(row)["former"])
+        elif row.action == "rollback" and row.champion != champion and former:
+            former.pop()
+        champion = row.champion
+    return former[-1] if former else None
 
 
 def as_json(row: Decision) -> dict[str, Any]:
