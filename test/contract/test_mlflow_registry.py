@@ -1,11 +1,13 @@
 """The registry in MLflow keeps the contract against a real server, and serves on while it is away."""
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -266,6 +268,41 @@ def test_the_aliases_wait_while_mlflow_is_away(registry: MlflowRegistry, bundle:
     registry.add(bundle.path)
     with pytest.raises(TrackingError):
         reconcile(away, registry, Standing(STUDY, champion="1.0.0"))
+
+
+class Interrupted(MlflowModels):
+    """Does not answer from a number of calls on."""
+
+    def __init__(self, tracking_uri: str, calls: int) -> None:
+        super().__init__(tracking_uri)
+        self.left = calls
+
+    @contextmanager
+    def _answered(self) -> Iterator[MlflowClient]:
+        self.left -= 1
+        if self.left < 0:
+            raise TrackingError("away")
+        with super()._answered() as client:
+            yield client
+
+
+def test_aliases_that_were_interrupted_at_any_call_are_mended(
+    client: MlflowClient, models: MlflowModels, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    stand_ins.write(tmp_path / "shipped")
+    registry.add(sealed(tmp_path / "new", "2").path)
+    standing = Standing(STUDY, champion=CHAMPION, challenger="2")
+    for calls in itertools.count():
+        for alias in client.get_registered_model(model_of(STUDY)).aliases:
+            client.delete_registered_model_alias(model_of(STUDY), alias)
+        try:
+            reconcile(Interrupted(client.tracking_uri, calls), registry, standing)
+        except TrackingError:
+            reconcile(models, registry, standing)
+            assert {"champion": CHAMPION, "challenger": "2"} == aliases(client)
+        else:
+            break
+    assert (5, 2) == (calls, len(client.search_model_versions(f"name = '{model_of(STUDY)}'")))
 
 
 def test_mlflows_small_package_is_enough(

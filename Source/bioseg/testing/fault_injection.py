@@ -1,8 +1,10 @@
 """A platform whose steps towards the disk and the database are counted, and fail where a test says so."""
 
 import errno
+import io
 import os
 import sys
+import threading
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +22,11 @@ from bioseg.storage import Blobs
 
 DISK = frozenset({"open", "stat", "mkdir", "read", "write", "flush", "fsync", "replace", "unlink", "scandir"})
 """C functions, and methods of files, that take a step on the disk."""
+
+WRITES = frozenset({"write", "sendfile", "mkdir", "rename", "unlink", "rmdir", "sendall"})
+"""The same, that change what is on the disk, or send to another process."""
+
+IN_MEMORY = (io.StringIO, io.BytesIO)
 
 EXITED = 9
 """Exit code of a process that ended at a step."""
@@ -85,6 +92,24 @@ def breaking(platform: Platform, steps: Steps) -> Iterator[Platform]:
     finally:
         for each in watched:
             event.remove(*each)
+
+
+@contextmanager
+def breaking_writes(platform: Platform, steps: Steps) -> Iterator[Platform]:
+    """Do as `breaking` does, and count every write to a disk or a socket too, in this thread and in those it starts."""
+
+    def profile(_frame: FrameType, what: str, function: Any) -> None:
+        if what == "c_call" and function.__name__ in WRITES and not isinstance(function.__self__, IN_MEMORY):
+            steps.take(function.__name__, _input_output_error)
+
+    with breaking(platform, steps) as broken:
+        threading.setprofile(profile)
+        sys.setprofile(profile)
+        try:
+            yield broken
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
 
 
 def _watched(database: Engine, sessions: sessionmaker[Session], steps: Steps) -> Iterator[tuple[Any, str, Any]]:
