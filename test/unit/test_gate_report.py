@@ -201,3 +201,15 @@ def test_a_tracking_server_that_refuses_makes_nothing_fail(mlflow_server, tmp_pa
     monkeypatch.setattr(MlflowClient, "create_run", refuse)
     with caplog.at_level(logging.WARNING):
         assert mlflow_run.log(Settings(state_dir=tmp_path, mlflow_uri=mlflow_server), reported(0.01, 0.02)) is None
+
+
+def test_a_run_whose_files_are_refused_ends_as_failed(mlflow_server, tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise MlflowException("no room")
+
+    monkeypatch.setattr(MlflowClient, "log_text", refuse)
+    report = replace(reported(0.01, 0.02), study="refused")
+    assert mlflow_run.log(Settings(state_dir=tmp_path, mlflow_uri=mlflow_server), report) is None
+    client = MlflowClient(mlflow_server)
+    experiment = client.get_experiment_by_name("bioseg/refused gate")
+    assert ["FAILED"] == [run.info.status for run in client.search_runs([experiment.experiment_id])]

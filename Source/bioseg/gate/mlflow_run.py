@@ -40,7 +40,19 @@ def log(settings: Settings, report: GateReport) -> str | None:
 
 def _logged(client: MlflowClient, report: GateReport) -> str:
     name = f"{report.candidate.version} against {report.champion.version}"
-    run = client.create_run(experiment_id(client, f"bioseg/{report.study} gate"), run_name=name).info.run_id
+    run = str(client.create_run(experiment_id(client, f"bioseg/{report.study} gate"), run_name=name).info.run_id)
+    status = "FAILED"
+    try:
+        _fill(client, run, report)
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run, status)
+    return run
+
+
+def _fill(client: MlflowClient, run: str, report: GateReport) -> None:
+    client.set_tag(run, "verdict", report.verdict.verdict)
+    client.set_tag(run, "reason", report.verdict.reason)
     for key, value in _parameters(report).items():
         client.log_param(run, key, value)
     for key, number in _metrics(report).items():
@@ -48,10 +60,6 @@ def _logged(client: MlflowClient, report: GateReport) -> str:
     found = report.as_json()
     client.log_text(run, json.dumps(found, indent=2), "report.json")
     client.log_text(run, html.page(found), "report.html")
-    client.set_tag(run, "verdict", report.verdict.verdict)
-    client.set_tag(run, "reason", report.verdict.reason)
-    client.set_terminated(run, "FINISHED")
-    return str(run)
 
 
 def _parameters(report: GateReport) -> dict[str, str]:
