@@ -194,7 +194,10 @@ def test_everything_that_a_page_names_is_served_here(operator: FlaskClient, path
 
 
 def test_the_ordinary_page_tells_whose_requests_it_lists(supervised: Flask, operator: FlaskClient) -> None:
-    told = ["Everybody's requests" in page.get("/").text for page in (operator, supervised.test_client())]
+    told = [
+        "because you are signed in as an operator" in page.get("/").text
+        for page in (operator, supervised.test_client())
+    ]
     assert told == [True, False]
 
 
