@@ -1,9 +1,21 @@
 """What `bioseg serve` is going to start, before it starts anything."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from bioseg import processes
 from bioseg.settings import Settings
+
+PAGE_FAULTS_OF_FREED_ARRAYS = """
+import resource
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+bytearray(3 * 2**20)
+before = faults()
+for _ in range(100):
+    bytearray(3 * 2**20)
+print(faults() - before)
+"""
 
 
 def option(command: processes.Command, name: str) -> str:
@@ -18,6 +30,13 @@ def test_the_web_server_gets_address_and_number_of_workers() -> None:
 def test_the_web_server_is_configured_by_the_file_beside_the_application() -> None:
     config = Path(option(processes.web("127.0.0.1", 8000, 1), "--config"))
     assert ("gunicorn.conf.py", True) == (config.name, config.is_file())
+
+
+def test_the_web_server_uses_the_memory_of_one_request_for_the_next() -> None:
+    program = [sys.executable, "-c", PAGE_FAULTS_OF_FREED_ARRAYS]
+    given = processes.web("127.0.0.1", 8000, 1).environment
+    faults = int(subprocess.run(program, env=given, check=True, capture_output=True).stdout)
+    assert faults < 100, "an array of 3 MiB takes 768 pages, each time it comes from the kernel"
 
 
 def test_no_tracking_server_is_started_beside_one_that_is_named(tmp_path: Path) -> None:
