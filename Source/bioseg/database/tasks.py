@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from typing import cast
 
 from sqlalchemy import Table, delete, or_, select, update
@@ -35,7 +36,7 @@ def claim(
         A name that no other worker has.
     """
     claimable = (
-        select(Task)
+        select(Task.id)
         .where(
             Task.done_at.is_(None),
             Task.kind.in_(kinds),
@@ -45,14 +46,16 @@ def claim(
         .order_by(Task.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte()
     )
-    claimed = list(session.scalars(claimable))
-    for task in claimed:
-        task.claimed_by = worker
-        task.claimed_until = now + lease
-        task.attempts += 1
-    session.flush()
-    return claimed
+    # One statement for all, as in `fail`.
+    claimed = (
+        update(Task)
+        .where(Task.id.in_(select(claimable.c.id)))
+        .values(claimed_by=worker, claimed_until=now + lease, attempts=Task.attempts + 1)
+        .returning(Task)
+    )
+    return sorted(session.scalars(claimed), key=attrgetter("id"))
 
 
 def finish(session: Session, done: Iterable[Task], now: datetime) -> None:
