@@ -16,6 +16,7 @@ from application import (
     errors,
     openapi,
     operate,
+    overload,
     pages,
     probes,
     rate_limits,
@@ -70,6 +71,7 @@ def create_app(platform: Platform | None = None) -> Flask:
     )
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
+    overload.register(app, platform)
     return app
 
 
