@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from bioseg import credentials, studies
+from bioseg import credentials, rollouts, studies
 from bioseg.database import engine
-from bioseg.errors import BiosegError, RuntimeUnavailable, SettingsError, TrackingError
+from bioseg.errors import BiosegError, LedgerBroken, RuntimeUnavailable, SettingsError, TrackingError
 from bioseg.platform import Platform, open_platform
 from bioseg.settings import Settings
 from bioseg.storage import open_mirror
@@ -48,7 +48,7 @@ def examine(settings: Settings) -> list[Finding]:
         remedy = "check BIOSEG_DATABASE_URL, BIOSEG_BLOBS and that BIOSEG_STATE_DIR can be written"
         return [*findings, Finding("stores", ok=False, found=str(error), remedy=remedy)]
     access = (_keys(platform), _operators(platform))
-    stores = (_database(platform), *access, _blobs(platform), _mirror(settings))
+    stores = (_database(platform), _ledger(platform), *access, _blobs(platform), _mirror(settings))
     return [*findings, *stores, *_bundles(platform), _tracking(settings)]
 
 
@@ -133,6 +133,14 @@ def _mirror(settings: Settings) -> Finding:
         remedy = "check BIOSEG_BLOBS_MIRROR and its credentials; requests are served, and copied once it answers"
         return Finding("mirror", ok=False, found=str(error), remedy=remedy)
     return Finding("mirror", ok=True, found=f"keeps what it is given, in {path.removesuffix(folder)}")
+
+
+def _ledger(platform: Platform) -> Finding:
+    try:
+        count = sum(len(rollouts.history(platform, name)) for name in studies.all_studies())
+    except LedgerBroken as error:
+        return Finding("ledger", ok=False, found=str(error), remedy="see `bioseg history` of the study")
+    return Finding("ledger", ok=True, found=f"{count} decisions, each as it was written")
 
 
 def _bundles(platform: Platform) -> Iterator[Finding]:

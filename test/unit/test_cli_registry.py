@@ -137,6 +137,16 @@ def test_an_altered_number_of_the_evidence_is_noticed_by_replay(
     assert "FAIL gate" in outcome.out
 
 
+def test_the_doctor_counts_the_decisions(bioseg: Bioseg, promoted: str) -> None:
+    assert "ok   ledger: 1 decisions, each as it was written" in bioseg("doctor").out
+
+
+def test_the_doctor_finds_an_altered_row(bioseg: Bioseg, promoted: str, sessions: sessionmaker[Session]) -> None:
+    alter(sessions, "UPDATE decisions SET champion = 'tiny'")
+    outcome = bioseg("doctor")
+    assert (1, True) == (outcome.code, "FAIL ledger: membrane/1 was altered" in outcome.out)
+
+
 @pytest.mark.parametrize("command", ["history membrane", "history membrane --json", "replay membrane/1"])
 def test_an_altered_row_is_noticed_and_named(
     bioseg: Bioseg, promoted: str, sessions: sessionmaker[Session], command: str
