@@ -96,6 +96,7 @@ def visit(browser: Browser, guarded_server: Any) -> Iterator[Callable[..., Page]
         opened.append(visiting)
         page = visiting.__enter__()
         sign_in(page, token)
+        expect(page.locator("#sign-out, #sign-in-problem:not(:empty)")).to_be_visible()
         return page
 
     yield visit
@@ -168,6 +169,8 @@ def test_pairs_are_judged_by_keys_and_by_a_corrected_mask(
     page.get_by_role("button", name="No difference").click()
     expect(page.locator("#nothing")).to_contain_text("No pair waits.")
     assert row(platform, second).preference == "same"
+    page.get_by_role("link", name="Rollouts").click()
+    expect(card(page).locator("[data-kind=quality]")).to_contain_text("+0.3333")
 
 
 def test_a_pair_that_somebody_else_has_judged_gives_way_to_the_next(
@@ -203,11 +206,13 @@ def test_a_disagreement_is_labelled(visit: Callable[..., Page], add: Callable[..
 def test_a_rollout_is_rolled_back_after_a_question(visit: Callable[..., Page], rollout: str) -> None:
     page = visit("/operate")
     expect(card(page)).to_contain_text("shadow")
+    expect(card(page)).to_contain_text("Live quality not measured")
     card(page).get_by_role("button", name="Roll back").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("The rollout of 2 ends.")
     dialog.get_by_role("button", name="Leave it").click()
     expect(card(page)).to_contain_text("shadow")
+    expect(card(page)).to_contain_text("Live quality not measured")
     card(page).get_by_role("button", name="Roll back").click()
     dialog.get_by_label("Reason").fill("it draws the wrong cells")
     dialog.get_by_role("button", name="Roll back").click()
