@@ -140,8 +140,11 @@ def test_an_operators_browser_sends_and_deletes_on_the_ordinary_page(
     page.locator("[data-example]").first.click()
     expect(page.locator("#result canvas")).to_be_visible()
     sent = page.evaluate("location.hash.slice(1)")
+    page.reload()
+    expect(page.locator("#result canvas")).to_be_visible()
     remove = page.locator("#history-list [data-delete]").first
     remove.click()
+    expect(remove).to_have_text("Really delete?")
     with page.expect_response(f"**/api/v1/requests/{sent}") as deleted:
         remove.click()
     assert [deleted.value.request.method, deleted.value.status] == ["DELETE", 204]
