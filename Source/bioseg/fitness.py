@@ -1,5 +1,6 @@
 """What a version has to show before the aliases of its study move: it can serve, and the offline gate lets it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -69,6 +70,8 @@ def passed_gate(platform: Platform, before: Standing, version: str) -> dict[str,
     if report.verdict != "promote":
         raise NotProven(
             f"the offline gate says {report.verdict} of {who} against {before.champion}, not promote; "
-            f"train a better version, or run {command} again"
+            "train a better version"
         )
+    if json.loads(report.report)["candidate"]["bundle"] != platform.registry.open(before.study, version).digest:
+        raise NotProven(f"{who} holds other files than those that the offline gate has judged; run {command}")
     return {"gate": {"id": report.id, "sha256": gate_reports.sha256_of(report), "verdict": report.verdict}}

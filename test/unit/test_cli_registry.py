@@ -52,7 +52,14 @@ def sessions(bioseg: Bioseg, tmp_path: Path) -> Iterator[sessionmaker[Session]]:
 def promoted(bioseg: Bioseg, published: Bundle, sessions: sessionmaker[Session]) -> str:
     """The decision that made `2` the champion."""
     with sessions.begin() as session:
-        gate_reports.add(session, "membrane", "tiny", "2", "promote", {"difference": 0.0625})
+        gate_reports.add(
+            session,
+            "membrane",
+            "tiny",
+            "2",
+            "promote",
+            {"candidate": {"bundle": published.digest}, "difference": 0.0625},
+        )
     assert 0 == bioseg("promote", "membrane", "2", "--reason", "sharper").code
     return "membrane/1"
 

@@ -42,8 +42,9 @@ def start(platform: Platform, strategy: str = "shadow", share: float | None = No
 
 
 def pass_the_gate(platform: Platform) -> None:
+    judged = {"candidate": {"bundle": platform.registry.open("membrane", CHALLENGER).digest}}
     with platform.sessions.begin() as session:
-        gate_reports.add(session, "membrane", CHAMPION, CHALLENGER, "promote", {})
+        gate_reports.add(session, "membrane", CHAMPION, CHALLENGER, "promote", judged)
 
 
 def pair_up(platform: Platform, number: int, **figures: object) -> None:

@@ -55,10 +55,10 @@ def platform(request: pytest.FixtureRequest, make_platform: Callable[..., Platfo
 def publish(platform: Platform, folder: Path, version: str) -> None:
     """Add a version that has passed the gate against any other."""
     contract = stand_ins.MEMBRANE.model_copy(update={"version": version})
-    platform.registry.add(stand_ins.seal(folder / "new" / version, contract).path)
+    bundle = platform.registry.add(stand_ins.seal(folder / "new" / version, contract).path)
     with platform.sessions.begin() as session:
         for other in {CHAMPION, *VERSIONS} - {version}:
-            gate_reports.add(session, "membrane", other, version, "promote", {})
+            gate_reports.add(session, "membrane", other, version, "promote", {"candidate": {"bundle": bundle.digest}})
 
 
 def champion(platform: Platform) -> str:

@@ -58,8 +58,9 @@ def publish(
 
 def judge(platform: Platform, version: str, champion: str = CHAMPION, verdict: str = "promote") -> int:
     """Keep a report of the offline gate; gives its id."""
+    report = {"candidate": {"bundle": platform.registry.open("membrane", version).digest}}
     with platform.sessions.begin() as session:
-        return gate_reports.add(session, "membrane", champion, version, verdict, {"difference": 0.0625}).id
+        return gate_reports.add(session, "membrane", champion, version, verdict, report).id
 
 
 def promote(platform: Platform, folder: Path, *versions: str) -> None:
@@ -251,6 +252,13 @@ def test_a_version_that_the_gate_does_not_praise_is_not_promoted(platform: Platf
 def test_a_gate_against_another_champion_proves_nothing(platform: Platform) -> None:
     judge(platform, "2", champion="1.0.0")
     with pytest.raises(NotProven, match=f"never judged against the champion {CHAMPION}"):
+        rollouts.promote(platform, "membrane", "2", **BY)
+
+
+def test_a_gate_on_other_files_of_that_name_proves_nothing(platform: Platform) -> None:
+    with platform.sessions.begin() as session:
+        gate_reports.add(session, "membrane", CHAMPION, "2", "promote", {"candidate": {"bundle": "0" * 64}})
+    with pytest.raises(NotProven, match="other files"):
         rollouts.promote(platform, "membrane", "2", **BY)
 
 

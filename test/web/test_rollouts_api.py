@@ -25,9 +25,9 @@ def platform(make_platform: Callable[..., Platform], tmp_path: Path) -> Platform
     """With an operator; `membrane` has a version `2`, which has passed the gate."""
     platform = make_platform(operator_token=TOKEN)
     contract = stand_ins.MEMBRANE.model_copy(update={"version": "2"})
-    platform.registry.add(stand_ins.seal(tmp_path / "new", contract).path)
+    bundle = platform.registry.add(stand_ins.seal(tmp_path / "new", contract).path)
     with platform.sessions.begin() as session:
-        gate_reports.add(session, "membrane", CHAMPION, "2", "promote", {})
+        gate_reports.add(session, "membrane", CHAMPION, "2", "promote", {"candidate": {"bundle": bundle.digest}})
     return platform
 
 

@@ -157,6 +157,11 @@ class Bundle:
         """The weights in the network's own framework."""
         return self.path / WEIGHTS[self.contract.framework]
 
+    @property
+    def digest(self) -> str:
+        """Sha256 of the manifest, which holds those of all other files: what tells one content from another."""
+        return sha256_of(self.path / MANIFEST)
+
     def sample(self) -> tuple[Floats, Floats]:
         """Input (N, H, W, C) and the output that the network must reproduce on it; raises BundleError."""
         inspection.check(self.path / SAMPLE)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bioseg.bundles import MANIFEST, Bundle, sha256_of
+from bioseg.bundles import Bundle
 from bioseg.datasets import Sample, digest, pixels
 from bioseg.errors import DatasetError, WrongTask
 from bioseg.gate import classification, latency, memory, parity, segmentation
@@ -118,4 +118,4 @@ def _probed(arms: Both, samples: Sequence[Sample], settings: Settings, progress:
 def _side(bundle: Bundle) -> Side:
     contract = bundle.contract
     threshold = contract.threshold if contract.task == "segmentation" else None
-    return Side(contract.version, sha256_of(bundle.path / MANIFEST), contract.precision, threshold)
+    return Side(contract.version, bundle.digest, contract.precision, threshold)

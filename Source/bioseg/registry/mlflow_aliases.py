@@ -1,6 +1,6 @@
 """Aliases of MLflow's registered models: a projection of the ledger, for whoever looks there."""
 
-from bioseg.bundles import MANIFEST, Bundle, sha256_of
+from bioseg.bundles import Bundle
 from bioseg.errors import BundleError
 from bioseg.registry import Registry
 from bioseg.registry.ledger import Standing
@@ -48,6 +48,6 @@ def _number(models: MlflowModels, bundle: Bundle) -> str:
     """Number of a bundle among the versions of its registered model."""
     study, version = bundle.contract.study, bundle.contract.version
     held = models.versions(study).get(version) or models.upload(bundle)
-    if held.tags.get(SHA256) != sha256_of(bundle.path / MANIFEST):
+    if held.tags.get(SHA256) != bundle.digest:
         raise BundleError(f"MLflow holds another bundle as {study} {version}; publish yours under another name")
     return str(held.version)

@@ -65,7 +65,7 @@ class MlflowModels:
                 model_of(study),
                 f"runs:/{run_id}/{FOLDER}",
                 run_id,
-                tags={VERSION: version, SHA256: sha256_of(bundle.path / MANIFEST)},
+                tags={VERSION: version, SHA256: bundle.digest},
                 await_creation_for=0,  # it is created when the server answers, and waiting says so on the terminal
             )
         first = self.versions(study)[version]
