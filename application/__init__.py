@@ -8,7 +8,20 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SecureCookieSessionInterface
 
-from application import access, api, context, csrf, errors, openapi, pages, probes, rate_limits, sign_in, traffic
+from application import (
+    access,
+    api,
+    context,
+    csrf,
+    errors,
+    openapi,
+    overload,
+    pages,
+    probes,
+    rate_limits,
+    sign_in,
+    traffic,
+)
 from bioseg import credentials, settings
 from bioseg.platform import Platform, open_platform
 
@@ -51,6 +64,7 @@ def create_app(platform: Platform | None = None) -> Flask:
     rate_limits.register(app, platform)
     for blueprint in (api.api, probes.probes, pages.pages, sign_in.sign_in):
         app.register_blueprint(blueprint)
+    overload.register(app, platform)
     return app
 
 

@@ -12,33 +12,13 @@ from application import context, schemas, traffic
 from application.openapi import PNG, problems
 from bioseg import records, service
 from bioseg.database.tables import RequestRecord
-from bioseg.errors import Busy, InvalidInput
+from bioseg.errors import InvalidInput
 from bioseg.platform import describe_studies
 from bioseg.records import Picture
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 
-UPLOADS = ("api.segment", "api.classify")
-CHUNK = 64 * 1024
-
 api = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="API")
-
-
-@api.before_request
-def turn_away() -> None:
-    """Answer an upload that finds every place taken before its body is taken apart: under load that is most of them."""
-    if request.endpoint in UPLOADS:
-        try:
-            context.platform().queue.check()
-        except Busy:
-            _drain()
-            raise
-
-
-def _drain() -> None:
-    """Read the body away: a connection that is closed over unread bytes takes the answer with it."""
-    while request.stream.read(CHUNK):
-        pass
 
 
 @api.post("/segment")

@@ -2,6 +2,14 @@
 
 import logging
 
+from gunicorn.glogging import Logger
+
+
+class WithoutAccessLog(Logger):  # type: ignore[misc]
+    """Gunicorn's log without its own line for each request, which it would compose even when nobody reads it."""
+
+    access_log_enabled = False
+
 
 class Discreet(logging.Filter):
     """Cuts the quoted line off `Invalid request from ip=...`, and the query off `Error handling request ...`."""

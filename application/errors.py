@@ -83,12 +83,24 @@ def problem(
     detail: str,
     *,
     kind: str = "about:blank",
+    instance: str | None = None,
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response:
-    """Build a problem document (RFC 9457, section 3); `members` are its extensions."""
-    body = {"type": kind, "title": title, "status": status.value, "detail": detail, "instance": request.path}
+    """Build a problem document (RFC 9457, section 3); `members` are its extensions.
+
+    `instance` is the path of the running request, unless told.
+    """
+    at = instance or request.path
+    body = {"type": kind, "title": title, "status": status.value, "detail": detail, "instance": at}
     return Response(json.dumps(body | members), status.value, dict(headers or {}), mimetype=MEDIA_TYPE)
+
+
+def busy(error: Busy, path: str) -> Response:
+    """Answer an upload to a path that finds every place taken."""
+    status, title = PROBLEMS[Busy]
+    headers = {"Retry-After": str(RETRY_SECONDS)}
+    return problem(status, title, str(error), kind=kind_of(Busy), instance=path, headers=headers)
 
 
 def kind_of(error: type[BiosegError]) -> str:

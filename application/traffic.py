@@ -36,8 +36,7 @@ HEADERS = {
 def register(app: Flask) -> None:
     """Time, log and protect every request of an application."""
     app.before_request(_start)
-    app.after_request(_protect)
-    app.after_request(_log)
+    app.after_request(_finish)
 
 
 def received() -> float:
@@ -66,21 +65,31 @@ def _start() -> None:
         raise RequestEntityTooLarge  # before anything is looked up, counted or read
 
 
-def _protect(response: Response) -> Response:
+def _finish(response: Response) -> Response:
+    return finish(response, request.method, request.path, received(), g.id, g.get("stages", {}))
+
+
+def finish(
+    response: Response,
+    method: str,
+    path: str,
+    start: float,
+    record_id: str | None = None,
+    stages: Mapping[str, float] | None = None,
+) -> Response:
+    """Protect an answer and write the line of its request.
+
+    It gets its timings for the browser too (W3C Server Timing): `total` is all but sending the answer.
+    """
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    return response
-
-
-def _log(response: Response) -> Response:
-    """Write the line, and the timings for the browser (W3C Server Timing): `total` is all but sending the answer."""
-    milliseconds = round(1e3 * (time.perf_counter() - received()), 2)
-    stages = {name: value for name, value in g.get("stages", {}).items() if name != "total"} | {"total": milliseconds}
-    response.headers["Server-Timing"] = ", ".join(f"{name};dur={value:.2f}" for name, value in stages.items())
+    milliseconds = round(1e3 * (time.perf_counter() - start), 2)
+    timings = {name: value for name, value in (stages or {}).items() if name != "total"} | {"total": milliseconds}
+    response.headers["Server-Timing"] = ", ".join(f"{name};dur={value:.2f}" for name, value in timings.items())
     line = {
-        "id": g.id,
-        "method": request.method,
-        "path": request.path,
+        "id": record_id or secrets.token_hex(16),
+        "method": method,
+        "path": path,
         "status": response.status_code,
         "ms": milliseconds,
     }

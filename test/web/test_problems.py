@@ -1,6 +1,7 @@
 """Every failure is a problem document (RFC 9457), and nothing that a caller sends is a fault of the server."""
 
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from application import create_app
+from application import create_app, traffic
 from application.errors import PROBLEMS, kind_of
 from bioseg import errors, images
 from bioseg.platform import Platform
@@ -247,6 +248,27 @@ def test_a_full_queue_says_when_to_come_back(make_platform: Callable[..., Platfo
         answer = client.post("/api/v1/segment", data={"image": (io.BytesIO(section), "a.png")})
     assert_problem(answer, 503, "urn:bioseg:problem:busy")
     assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_full_queue_answers_with_the_headers_and_the_line_of_any_other_request(
+    make_platform: Callable[..., Platform], section: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform = make_platform(queue=0)
+    client = create_app(platform).test_client()
+    with platform.queue.place(), caplog.at_level(logging.INFO, "application.traffic"):
+        answer = client.post("/api/v1/segment", data={"image": (io.BytesIO(section), "a.png")})
+    assert traffic.HEADERS.items() <= dict(answer.headers).items()
+    (line,) = [record.fields for record in caplog.records]
+    assert ("POST", "/api/v1/segment", 503) == (line["method"], line["path"], line["status"])
+
+
+def test_a_full_queue_does_not_read_what_is_too_large_anyway(make_platform: Callable[..., Platform]) -> None:
+    platform = make_platform(queue=0, max_upload_mb=1)
+    body = io.BytesIO(bytes(2**21))
+    with platform.queue.place():
+        answer = create_app(platform).test_client().post("/api/v1/segment", input_stream=body, content_length=2**21)
+    assert_problem(answer, 413)
+    assert body.tell() == 0
 
 
 def test_a_study_without_a_model_is_unavailable_and_tells_no_path(
