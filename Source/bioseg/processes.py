@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
 RESTART_SECONDS = 2.0
 GRACE_SECONDS = 30.0
+NICENESS = 10
+"""Of what runs beside the web server: it waits while somebody uploads, or while the web server starts."""
 MEMORY = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
@@ -94,14 +97,14 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
     main = web(host, port, workers)
     companions = [command for command in (worker(), tracking(settings)) if command is not None]
     stopping = _stop_on_signals()
-    running = {command.name: (command, _start(command)) for command in (main, *companions)}
+    running = {main.name: (main, _start(main)), **{each.name: (each, _start_beside(each)) for each in companions}}
     while not stopping and running[main.name][1].poll() is None:
         time.sleep(POLL_SECONDS)
         for command, process in list(running.values()):
             if command is not main and process.poll() is not None and not stopping:
                 log.warning("%s ended with code %s; starting it again", command.name, process.returncode)
                 time.sleep(RESTART_SECONDS)
-                running[command.name] = (command, _start(command))
+                running[command.name] = (command, _start_beside(command))
     _stop([process for _, process in running.values()])
     return 0 if stopping else running[main.name][1].returncode
 
@@ -119,9 +122,16 @@ def _stop_on_signals() -> list[int]:
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C reaches this process alone, which then stops the children in order.
-    process = subprocess.Popen(command.arguments, env=command.environment, start_new_session=True)  # noqa: S603
+    # A group of its own: Ctrl-C reaches this process alone, which then stops the children in order. No session:
+    # between those Linux shares the CPUs evenly, however nice their processes are (sched(7), autogroup).
+    process = subprocess.Popen(command.arguments, env=command.environment, process_group=0)  # noqa: S603
     log.info("%s started (pid %s)", command.name, process.pid)
+    return process
+
+
+def _start_beside(command: Command) -> subprocess.Popen[bytes]:
+    process = _start(command)
+    os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     return process
 
 

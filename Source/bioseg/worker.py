@@ -61,7 +61,7 @@ def run(platform: Platform, *, once: bool, stop: threading.Event) -> None:
     sqlalchemy.exc.DBAPIError
         With `once`, when the database does not answer; without, it is asked again.
     """
-    os.nice(_NICENESS)
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     handlers = _handlers(platform)
     if once:
