@@ -66,6 +66,10 @@ def test_nothing_fails_while_mlflow_is_away(report: dict) -> None:
     assert {"well": 0, "refused": 0, "silent": 0, "failing": 0} == errors
 
 
+def test_nothing_fails_while_a_rollout_begins_and_ends(report: dict) -> None:
+    assert {"off": 0, "on": 0} == {name: load["errors"] for name, load in report["rollout"]["loads_ms"].items()}
+
+
 def test_both_networks_are_compared_with_their_reference(report: dict) -> None:
     runtimes = {study: set(values) for study, values in report["runtimes_ms"].items()}
     expected = {"membrane": {"openvino", "onnxruntime", "keras"}, "kinds": {"openvino", "onnxruntime", "torch"}}

@@ -3,6 +3,7 @@
 import doctest
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import sqlalchemy
 
 from bioseg import bundles, images
 from bioseg.benchmark import (
@@ -26,6 +28,7 @@ from bioseg.benchmark import (
     outages,
     overload,
     readme,
+    rollouts,
     servers,
     stages,
     stand_ins_onnx,
@@ -35,8 +38,11 @@ from bioseg.benchmark import (
 )
 from bioseg.benchmark.load import Answer, Burst, Client, Target
 from bioseg.benchmark.open_loop import Flood, Reply
+from bioseg.database import engine
+from bioseg.database.tables import Task
 from bioseg.decoding import formats
 from bioseg.errors import InvalidInput, ProcessFailed
+from bioseg.platform import open_platform
 from bioseg.settings import Settings
 
 
@@ -85,6 +91,11 @@ REPORT = {
             "client_cpu_share": 0.15,
         },
         "stop": {"taken": 100, "served": 60, "failed": 0, "not_taken": 30},
+    },
+    "rollout": {
+        "record_ms": {"off": a_summary(2.0), "on": a_summary(2.5), "added": 0.125},
+        "loads_ms": {"off": a_load(40.0, 50.0, 25.0), "on": a_load(41.0, 52.0, 24.0)},
+        "ratio": 1.025,
     },
     "runtimes_ms": {"kinds": {"openvino": a_summary(5.0)}},
     "codecs_ms": {"mask_png": {"ours": a_summary(2.0)}},
@@ -332,6 +343,32 @@ BentoML: ours is 1.50 times as quick by median, 1.50 by p99, and answers 2.00 ti
     assert expected in shown
 
 
+def test_what_a_rollout_adds_is_the_median_of_differences_within_a_round() -> None:
+    found = rollouts.added({"off": [1.0, 9.0, 2.0], "on": [1.25, 9.5, 2.25]})
+    assert (0.25, 2.0, 2.25) == (found["added"], found["off"]["median"], found["on"]["median"])
+
+
+def test_both_kinds_of_records_are_timed_and_one_has_a_shadow_task(tmp_path: Path) -> None:
+    platform = open_platform(Settings.model_validate({"models_dir": tmp_path, "state_dir": tmp_path}))
+    found = rollouts.of_record(platform, rounds=3)
+    with engine.reading(platform.sessions) as session:
+        kinds = Counter(session.scalars(sqlalchemy.select(Task.kind)))
+    each = 3 + figures.WARM_UP
+    assert ({"telemetry": 2 * each, "shadow": each}, 3, 3) == (kinds, found["off"]["n"], found["on"]["n"])
+
+
+def test_the_challenger_is_the_champion_under_another_name(stand_ins: Path, tmp_path: Path) -> None:
+    champion = bundles.read(stand_ins / champions.SEGMENTER / stand_ins_onnx.VERSION)
+    copy = rollouts.add_challenger(champion, tmp_path)
+    assert (rollouts.CHALLENGER, champion.onnx.read_bytes()) == (copy.contract.version, copy.onnx.read_bytes())
+
+
+def test_the_text_and_the_table_tell_what_a_rollout_adds() -> None:
+    line = "on / off by median: 1.025\nassign and record: +0.125 ms in the same round, n = 30"
+    row = "| a shadow rollout, on / off, n = 100 each | median **1.02 times**; assign and record +0.12 ms |"
+    assert (True, True) == (line in as_text(REPORT), row in list(readme.rows(REPORT)))
+
+
 def test_the_text_says_when_the_others_are_left_out() -> None:
     assert text.LEFT_OUT in as_text({**REPORT, "versions": {}}).splitlines()
 
@@ -423,7 +460,7 @@ def test_a_server_gets_the_settings_of_the_measured_installation(
     assert own == Settings()
 
 
-@pytest.mark.parametrize("module", [figures, open_loop, overload, servers, stages, readme])
+@pytest.mark.parametrize("module", [figures, open_loop, overload, rollouts, servers, stages, readme])
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     assert 0 == doctest.testmod(module).failed
 

@@ -35,7 +35,8 @@ def run(settings: Settings, plan: Plan = FULL) -> dict[str, Any]:
     A report for JSON: ms, MiB, seconds, requests a second. `servers_ms` and `servers_alone_ms` hold ours beside the
     others, by how many ask at a time, with the champions and with stand-ins that answer a constant; the others are
     missing where their environment is. `request_ms` holds one upload after the other beside the seed's way, `stages_ms`
-    what the server itself says of its time, `overload` what it does with more than it can.
+    what the server itself says of its time, `overload` what it does with more than it can, `rollout` what a shadow
+    rollout adds.
 
     Raises
     ------
@@ -55,6 +56,7 @@ def run(settings: Settings, plan: Plan = FULL) -> dict[str, Any]:
         machine,
         overload,
         rival_servers,
+        rollouts,
         runtimes,
         servers,
         ways,
@@ -76,6 +78,7 @@ def run(settings: Settings, plan: Plan = FULL) -> dict[str, Any]:
             **with_champions.measure(client, own, plan, programs),
             **with_stand_ins.measure(client, own, plan, programs),
             "overload": overload.measure(client, own, folder, ways.section(SIDE), plan),
+            "rollout": rollouts.measure(client, own, folder, ways.section(SIDE), plan),
             "runtimes_ms": runtimes.compare(own, ways.section(SIDE), plan.rounds),
             "codecs_ms": codecs.compare(plan.rounds),
         }

@@ -82,12 +82,21 @@ def _rest(report: Mapping[str, Any], memory: Mapping[str, Any], start: Mapping[s
             f"{difference['p99_ms']:+.1f} ms by p99, {difference['errors']} errors |"
         )
     yield from _overload(report["overload"])
+    yield from _rollout(report["rollout"])
     yield (
         f"| memory of a web worker: idle, with both models, after 4096x4096 | {start['idle_rss_mb']:.0f}, "
         f"**{memory['worker_rss_mb']:.0f}**, {large['rss_mb']:.0f} MiB (peak {large['peak_mb']:.0f}) |"
     )
     yield f"| `bioseg serve` to `/readyz` | {start['readyz_s']:.1f} s, `/livez` {start['livez_s']:.1f} s |"
     yield f"| `import application` | **{report['import_application_s']:.1f} s** |"
+
+
+def _rollout(report: Mapping[str, Any]) -> Iterator[str]:
+    record, loads = report["record_ms"], report["loads_ms"]
+    yield (
+        f"| a shadow rollout, on / off, n = {loads['on']['n']} each | median **{report['ratio']:.2f} times**; assign "
+        f"and record {record['added']:+.2f} ms |"
+    )
 
 
 def _overload(report: Mapping[str, Any]) -> Iterator[str]:

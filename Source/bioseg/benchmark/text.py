@@ -21,7 +21,7 @@ WIDTH = 30
 
 def as_text(report: Mapping[str, Any]) -> str:
     """Lay a report out as tables of plain text."""
-    parts = (_machine, _seeds_way, _servers, _stages, _outages, _overload, _sizes)
+    parts = (_machine, _seeds_way, _servers, _stages, _outages, _overload, _rollout, _sizes)
     blocks = (part(report) for part in parts)
     alone = (_summaries(f"{title}, ms", report[name]) for title, name in TABLES.items())
     return "\n\n".join("\n".join(block) for block in (*blocks, *alone))
@@ -96,6 +96,17 @@ def _overload(report: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"stopped under load: {stop['taken']} taken, {stop['served']} served, {stop['failed']} left without an answer, "
         f"{stop['not_taken']} not taken"
+    )
+
+
+def _rollout(report: Mapping[str, Any]) -> Iterator[str]:
+    found = report["rollout"]
+    record = found["record_ms"]
+    yield from _load_table("shadow rollout, champions, ms", found["loads_ms"])
+    yield f"on / off by median: {found['ratio']:.3f}"
+    yield (
+        f"assign and record: {record['added']:+.3f} ms in the same round, n = {record['on']['n']}; the transaction "
+        f"takes {record['off']['median']:.3f} ms without and {record['on']['median']:.3f} ms with a rollout"
     )
 
 
