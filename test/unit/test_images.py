@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from bioseg import images
+from bioseg import images, png
 from bioseg.decoding import formats
 from bioseg.errors import InvalidInput, UnreadableImage
 
@@ -318,6 +318,14 @@ def test_a_stored_picture_comes_back_as_it_was(picture: images.Image) -> None:
 
     assert (picture.dtype, True) == (actual.dtype, actual.flags.c_contiguous)
     np.testing.assert_array_equal(actual, picture)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2 * png.BAND, 3), (png.BAND + 1, 9), (1, 1, 3), (png.BAND + 2, 5, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_stored_picture_of_any_height_comes_back_as_it_was(shape: tuple[int, ...], dtype: type) -> None:
+    picture = np.random.default_rng(shape).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+    np.testing.assert_array_equal(images.decode_png(images.encode_png(picture)), picture)
 
 
 def test_a_stored_mask_comes_back_as_0_and_255() -> None:
