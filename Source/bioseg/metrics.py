@@ -1,6 +1,7 @@
 """How good a mask, a partition into cells, or a classifier's probabilities are, and how sure we are of it.
 
-Every score is of one image; means over images carry an `Interval`.
+Every score is of one image; means over images carry an `Interval`. SciPy is imported where it is used: the web
+application, which needs none of it, would start later by a third.
 """
 
 import math
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, optimize, sparse, special
 
 from bioseg.errors import InvalidInput
 
@@ -103,6 +103,8 @@ def regions(interior: NDArray[np.bool_]) -> NDArray[np.int32]:
     Takes a mask (H, W), True inside cells; gives labels (H, W) from 1 on, without background. No interior at all
     makes one region. Raises InvalidInput when the mask is not boolean.
     """
+    from scipy import ndimage
+
     _require_bool(interior)
     labels, count = ndimage.label(interior)
     if count == 0:
@@ -155,6 +157,8 @@ def rand_and_info(
 
     Raises InvalidInput when the shapes differ, a probability is outside [0, 1], or the truth has no interior.
     """
+    from scipy import ndimage
+
     _require_bool(truth_interior)
     _require_range(membrane_probability, 0, 1, "membrane probabilities")
     truth_labels, _ = ndimage.label(truth_interior)
@@ -165,6 +169,8 @@ def rand_and_info(
 
 def _joint(pred_labels: NDArray[np.integer], truth_labels: NDArray[np.integer]) -> tuple[Shares, Shares, Shares]:
     """Shares of foreground pixels: non-zero pairs p_ij, and the marginals s_i, t_j."""
+    from scipy import sparse
+
     _require_same_shape(pred_labels, truth_labels)
     foreground = truth_labels != 0
     predicted, truth = pred_labels[foreground], truth_labels[foreground]
@@ -180,6 +186,8 @@ def _rand(pairs: Shares, predicted: Shares, truth: Shares) -> float:
 
 
 def _info(pairs: Shares, predicted: Shares, truth: Shares) -> float:
+    from scipy import special
+
     joint, separate = special.entr(pairs).sum(), special.entr(predicted).sum() + special.entr(truth).sum()
     if separate == 0:
         return 1.0
@@ -213,6 +221,8 @@ def negative_log_likelihood(
     Raises InvalidInput when the shapes do not match, N is 0, a class number is out of range, a logit is not finite,
     or the temperature is not positive.
     """
+    from scipy import special
+
     _require_classes(logits, labels)
     _require_finite(logits, "logits")
     if not temperature > 0:
@@ -227,6 +237,8 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     Fit it on the split that chooses. Logits that are never wrong drive it to the lower limit. Guo et al., ICML 2017.
     Raises as `negative_log_likelihood` does.
     """
+    from scipy import optimize
+
     best = optimize.minimize_scalar(
         lambda log_temperature: negative_log_likelihood(logits, labels, math.exp(log_temperature)),
         bounds=np.log(TEMPERATURES),
@@ -254,6 +266,8 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, bounds: tuple[flo
 
     Raises InvalidInput when there is no value, one is not finite, or the confidence is not inside (0, 1).
     """
+    from scipy import special
+
     numbers = np.asarray(values, dtype=np.float64).ravel()
     _require_some(numbers, "values")
     _require_finite(numbers, "values")
@@ -270,6 +284,8 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
 
     Raises InvalidInput when n is not positive, `successes` is not in 0..n, or the confidence is not inside (0, 1).
     """
+    from scipy import special
+
     if not 0 <= successes <= n or n < 1:
         raise InvalidInput(f"{successes} successes of {n} trials: give at least one trial and 0 to n successes")
     share, z2 = successes / n, float(special.ndtri(_upper_level(confidence))) ** 2

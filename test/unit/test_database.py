@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, InternalError, StatementError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -50,6 +52,29 @@ def record(number: int, **changes: object) -> RequestRecord:
 def stored(sessions: sessionmaker[Session], *records: RequestRecord) -> list[int]:
     with sessions.begin() as session:
         return [requests.add(session, each).seq for each in records]
+
+
+def test_a_database_that_is_current_is_left_alone(database_url: str) -> None:
+    migrate(database_url)
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE rate_windows"))
+    migrate(database_url)
+    assert not inspect(engine).has_table("rate_windows")
+    engine.dispose()
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(database_url: str) -> None:
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "bioseg.database:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+    assert not inspect(engine).has_table("decisions")
+    migrate(database_url)
+    assert inspect(engine).has_table("decisions")
+    engine.dispose()
 
 
 def test_the_migrations_make_exactly_the_declared_tables(database_url: str) -> None:

@@ -4,9 +4,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -78,16 +76,33 @@ def migrate(url: str) -> None:
     Everything happens in one transaction, so a failed migration leaves the database as it was.
     """
     engine = connect(url)
-    config = Config()
-    config.set_main_option("script_location", "bioseg.database:migrations")
     try:
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        if not _is_current(engine):
+            _upgrade(engine)
     finally:
         engine.dispose()
+
+
+def _is_current(engine: Engine) -> bool:
+    """Tell whether the newest migration was made, without Alembic: importing it takes a fifth of a start."""
+    newest = max(file.name.partition("_")[0] for file in (Path(__file__).parent / "migrations/versions").glob("*.py"))
+    with engine.execution_options(**_READING).connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return bool(connection.scalar(text("SELECT version_num FROM alembic_version")) == newest)
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "bioseg.database:migrations")
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 def _parse(url: str) -> URL:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 
 def mismatch_evidence(clients: ArrayLike, share: ArrayLike) -> float:
@@ -27,6 +26,8 @@ def mismatch_evidence(clients: ArrayLike, share: ArrayLike) -> float:
     >>> round(mismatch_evidence([480, 520], 0.5), 1), round(mismatch_evidence([400, 600], 0.5), 1)
     (-2.4, 16.9)
     """
+    from scipy import special  # the web application would start later by a tenth
+
     counts = np.atleast_2d(np.asarray(clients, np.float64))
     champion, challenger = counts[:, 0], counts[:, 1]
     shares = np.broadcast_to(np.asarray(share, np.float64), champion.shape)
