@@ -49,18 +49,19 @@ class Users:
     def __init__(self, installation: Installation, sections: list[bytes]) -> None:
         self.installation, self.sections = installation, sections
 
-    def meet(self, way: str, until: Callable[[], bool]) -> list[Answer]:
+    def meet(self, way: str, until: Callable[[list[Answer]], bool]) -> list[Answer]:
+        """They come until something is true of their answers, or of the installation; gives the answers."""
         visitors = [Visitor(self.installation.port, self.installation.processes) for _ in range(VISITORS)]
         self.installation.move("membrane", "start", strategy="canary", share=1.0, challenger=way)
         with coming(visitors, itertools.cycle(self.sections), PAUSE_SECONDS) as answers:
-            self.installation.wait(until)
+            self.installation.wait(lambda: until(answers))
         return answers
 
-    def it_is_rolled_back(self) -> bool:
+    def see_it_rolled_back(self, _answers: list[Answer]) -> bool:
         return self.last()["action"] == "rollback"
 
-    def a_pair_is_made(self) -> bool:
-        return bool(self.installation.rollout("membrane")["pairs"])
+    def wait_for_a_pair(self) -> None:
+        self.installation.wait(lambda: bool(self.installation.rollout("membrane")["pairs"]))
 
     def last(self) -> dict[str, Any]:
         return self.installation.decisions("membrane")[-1]
@@ -78,7 +79,7 @@ def served(answers: list[Answer]) -> set[tuple[int, str, str]]:
 
 @pytest.mark.parametrize("way", ["crashes", "bloats"])
 def test_the_champion_serves_and_failures_roll_it_back(users: Users, way: str) -> None:
-    answers = users.meet(way, until=users.it_is_rolled_back)
+    answers = users.meet(way, until=users.see_it_rolled_back)
     row = users.last()
     assert {(200, "champion", VERSION)} == served(answers)
     assert (VERSION, None, "worker", True) == (row["champion"], row["challenger"], row["actor"], row["automatic"])
@@ -86,7 +87,8 @@ def test_the_champion_serves_and_failures_roll_it_back(users: Users, way: str) -
 
 
 def test_the_champion_serves_while_it_hangs(users: Users) -> None:
-    answers = users.meet("hangs", until=users.a_pair_is_made)
+    answers = users.meet("hangs", until=lambda answers: len(answers) >= 2 * VISITORS)
+    users.wait_for_a_pair()
     verdict = users.installation.rollout("membrane")["verdict"]
     users.installation.move("membrane", "stop")
     assert {(200, "champion", VERSION)} == served(answers)
