@@ -25,11 +25,12 @@ REST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Which arm served a request, and in which rollout, if any."""
+    """Which arm served a request, in which rollout, if any, and why the challenger did not that should have."""
 
     name: assignment.Arm
     arm: Arm
     rollout: str | None
+    failure: str | None = None
 
 
 class Arms:
@@ -64,7 +65,7 @@ class Arms:
         UnknownVersion, BundleError, RuntimeUnavailable
             When the champion cannot be used; what `work` raises on the champion.
         """
-        standing = self.standing(study)
+        standing, failure = self.standing(study), None
         if self._is_on_trial(standing, client):
             try:
                 arm = self._challenger(standing)
@@ -72,8 +73,9 @@ class Arms:
             except ArmFailed as error:
                 log.warning("the champion of %s steps in: %s", study, error)
                 self._resting[str(standing.rollout)] = time.monotonic() + REST_SECONDS
+                failure = str(error)
         champion = self._champion(standing)
-        return Served("champion", champion, standing.rollout), work(champion)
+        return Served("champion", champion, standing.rollout, failure), work(champion)
 
     def follow(self, stop: Event, seconds: float) -> None:
         """Follow the ledger until `stop` is set; while something cannot be loaded, the former arm serves.

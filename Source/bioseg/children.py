@@ -52,7 +52,7 @@ class Child:
             stderr=subprocess.DEVNULL,
             cwd="/",
             env=environment,
-            start_new_session=True,
+            process_group=0,  # Ctrl-C is the parent's; in its session, as niceness counts only between those of one
         )
         self.requests, self.answers = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
         for pipe in (self.requests, self.answers):

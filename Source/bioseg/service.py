@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from bioseg import analysis, errors, helped, images, studies
 from bioseg.analysis import Classified, Screening, Segmented
 from bioseg.arms import Served
-from bioseg.database import engine, exclusive, moves, requests, tasks
+from bioseg.database import engine, exclusive, moves, pairs, requests, tasks
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import BiosegError, Busy, IdempotencyConflict, ImageError, InvalidInput, Refused, WrongTask
 from bioseg.pictures import key_of
@@ -177,9 +177,9 @@ def _first(platform: Platform, upload: Upload, study: Study, key: _Key | None) -
             with cost.watch.stage("decode"):
                 image = platform.decode(upload.data, platform.limits)
             copying = helped.submit(platform.pool, partial(images.encode_png, image))  # while the networks run
-            pictures = _process(platform, image, upload, study, record, cost)
+            pictures, failures = _process(platform, image, upload, study, record, cost)
             pictures["image_blob"] = helped.result(copying)
-            _store(platform, record, pictures, cost, key)
+            _store(platform, record, pictures, failures, cost, key)
     except (Busy, IdempotencyConflict, SQLAlchemyError):
         raise
     except Exception as error:  # whatever it is, what the request cost has to be on record
@@ -237,9 +237,14 @@ def screen_of(record: RequestRecord) -> dict[str, str | float | None]:
 
 def _process(
     platform: Platform, image: images.Image, upload: Upload, study: Study, record: RequestRecord, cost: _Cost
-) -> dict[str, bytes]:
-    """Screen and run; fills the record in and gives its results as PNG, by the column that is to hold their key."""
-    watch = cost.watch
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Screen and run; fills the record in.
+
+    Returns
+    -------
+    The results as PNG, by the column that is to hold their key; and why challengers failed, by their rollout.
+    """
+    watch, arms = cost.watch, list[Served]()
     record.height, record.width = image.shape[:2]
     result: Segmented | Classified | None = None
     with platform.queue.turn(), cost.meter.inference():
@@ -249,17 +254,20 @@ def _process(
                     study.screened_by, upload.owner, lambda arm: analysis.screen(arm, study, image)
                 )
             _note_screen(answer, served, upload, record)
+            arms.append(served)
         if record.status == "done":
             with watch.stage("model"):
                 served, result = platform.arms.serve(study.name, upload.owner, lambda arm: analysis.run(arm, image))
             record.arm, record.rollout = served.name, served.rollout
             record.version, record.precision = served.arm.contract.version, served.arm.contract.precision
+            arms.append(served)
+    failures = {str(each.rollout): each.failure for each in arms if each.failure is not None}
     if isinstance(result, Segmented):
         with watch.stage("encode"):
-            return _encode(platform, result, record)
+            return _encode(platform, result, record), failures
     if result is not None:
         record.predicted, record.probabilities = result
-    return {}
+    return {}, failures
 
 
 def _encode(platform: Platform, result: Segmented, record: RequestRecord) -> dict[str, bytes]:
@@ -279,9 +287,14 @@ def _note_screen(answer: Screening, served: Served, upload: Upload, record: Requ
 
 
 def _store(
-    platform: Platform, record: RequestRecord, pictures: Mapping[str, bytes], cost: _Cost, key: _Key | None
+    platform: Platform,
+    record: RequestRecord,
+    pictures: Mapping[str, bytes],
+    failures: Mapping[str, str],
+    cost: _Cost,
+    key: _Key | None,
 ) -> None:
-    """Keep pictures, record and what must follow it in one transaction."""
+    """Keep pictures, record, failures of challengers and what must follow in one transaction."""
     keys = {column: key_of(data) for column, data in pictures.items()}
     for column, blob in keys.items():
         setattr(record, column, blob)
@@ -289,6 +302,8 @@ def _store(
     with platform.sessions.begin() as session:
         moves.into_store(session, {keys[column]: data for column, data in pictures.items()}, record.created_at)
         _add(session, record, key)
+        for rollout, failure in failures.items():
+            pairs.stepped_in(session, rollout, record.seq, failure)
         if _is_sampled(platform, record):
             tasks.add(session, "shadow", record.seq)
         if platform.settings.blobs_mirror:

@@ -1,7 +1,6 @@
 """Pairs: both arms of a rollout on the image of one request, while nobody waits. What they show is its evidence."""
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,9 +27,6 @@ QUIET_SECONDS = 0.25
 
 STALE = timedelta(hours=1)
 """Age of a request from which its pair is dropped: what comes late says little of the present traffic."""
-
-CHANCE = secrets.SystemRandom()
-"""No reviewer can foresee which arm is on the left."""
 
 Answer = Segmented | Classified | Screening
 _ARMS: tuple[ArmName, ArmName] = ("champion", "challenger")
@@ -78,7 +74,7 @@ def make(platform: Platform, task: Task, now: datetime | None = None) -> None:
                 continue
         image = None if stale else _image(platform, record)
         if image is None:
-            _keep(platform, _pair(trial.standing, record, pairs.STALE), {})
+            _keep(platform, pairs.drawn(str(trial.standing.rollout), record.seq, pairs.STALE), {})
         else:
             _make(platform, trial, record, image)
 
@@ -108,11 +104,11 @@ def _image(platform: Platform, record: RequestRecord) -> images.Image | None:
 
 def _make(platform: Platform, trial: _Trial, record: RequestRecord, image: images.Image) -> None:
     before = platform.queue.last_activity()
-    order = CHANCE.sample(_ARMS, 2)
+    order = pairs.CHANCE.sample(_ARMS, 2)
     found = {name: _outcome(platform, trial, name, image) for name in order}
     if platform.queue.last_activity() != before:
         raise Busy("somebody was served while both arms ran; they run again later")
-    pair = _pair(trial.standing, record, pairs.DONE)
+    pair = pairs.drawn(str(trial.standing.rollout), record.seq, pairs.DONE)
     _keep(platform, pair, _note(pair, found))
 
 
@@ -137,19 +133,6 @@ def _outcome(platform: Platform, trial: _Trial, name: ArmName, image: images.Ima
 def _cpu() -> float:
     """CPU seconds of this thread, and of other processes for it."""
     return time.thread_time() + helped.cpu_seconds()
-
-
-def _pair(standing: Standing, record: RequestRecord, status: str) -> Pair:
-    """A pair with all that is drawn at random."""
-    return Pair(
-        rollout=str(standing.rollout),
-        request_seq=record.seq,
-        created_at=datetime.now(UTC),
-        status=status,
-        rank=CHANCE.random(),
-        left=CHANCE.choice(_ARMS),
-        corrected_from=CHANCE.choice(_ARMS),
-    )
 
 
 def _note(pair: Pair, found: dict[ArmName, Outcome]) -> dict[str, bytes]:

@@ -238,6 +238,35 @@ class TestUsersComeFirst:
         assert [0] == [task.attempts for task in waiting(platform)]
 
 
+class TestAChallengerThatFailsOnARequest:
+    @pytest.fixture
+    def record(self, platform: Platform, section: bytes, trial: TrialArms) -> RequestRecord:
+        rollouts.stop(platform, "membrane", **BY)
+        rollouts.start(platform, "membrane", "canary", CHALLENGER, 1.0, **BY)
+        trial.order.append("the self-test is over")
+        trial.breaking = {CHALLENGER}
+        return sent(platform, section)
+
+    def test_is_stepped_in_for(self, platform: Platform, record: RequestRecord) -> None:
+        assert ("done", "champion", CHAMPION) == (record.status, record.arm, record.version)
+
+    def test_is_evidence_at_once(self, platform: Platform, record: RequestRecord) -> None:
+        with engine.reading(platform.sessions) as session:
+            assert [1] == evidence.collect(session, standing(platform)).failures.tolist()
+
+    def test_is_told_with_the_pair(self, platform: Platform, record: RequestRecord) -> None:
+        (pair,) = made(platform)
+        assert (record.seq, True, False, f"{CHALLENGER} crashed on purpose") == (
+            pair.request_seq,
+            pair.challenger_failed,
+            pair.champion_failed,
+            pair.error,
+        )
+
+    def test_is_not_tried_again_for_a_pair(self, platform: Platform, record: RequestRecord) -> None:
+        assert 1 == len(make_all(platform))
+
+
 class TestEvidence:
     def test_has_a_ratio_for_each_pair(self, platform: Platform, section: bytes) -> None:
         for _ in range(3):

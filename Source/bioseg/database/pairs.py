@@ -1,7 +1,8 @@
 """Queries on the pairs of a rollout. The caller owns the session and its transaction."""
 
+import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -10,6 +11,8 @@ from sqlalchemy.orm import Session
 from bioseg.database.tables import Decision, Pair, RequestRecord
 
 DONE, STALE = "done", "stale"
+ARMS = ("champion", "challenger")
+CHANCE = secrets.SystemRandom()
 
 
 class Seen(NamedTuple):
@@ -21,6 +24,26 @@ class Seen(NamedTuple):
     last_pair: int
     preferences: int
     qualities: int
+
+
+def drawn(rollout: str, request_seq: int, status: str) -> Pair:
+    """A pair with all that is left to chance, which no reviewer can foresee."""
+    return Pair(
+        rollout=rollout,
+        request_seq=request_seq,
+        created_at=datetime.now(UTC),
+        status=status,
+        rank=CHANCE.random(),
+        left=CHANCE.choice(ARMS),
+        corrected_from=CHANCE.choice(ARMS),
+    )
+
+
+def stepped_in(session: Session, rollout: str, request_seq: int, failure: str) -> None:
+    """Note that a challenger failed on a request, which its champion then served."""
+    pair = drawn(rollout, request_seq, DONE)
+    pair.challenger_failed, pair.champion_failed, pair.error = True, False, failure
+    session.add(pair)
 
 
 def has(session: Session, rollout: str, request_seq: int) -> bool:
