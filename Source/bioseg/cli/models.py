@@ -35,9 +35,22 @@ def list_studies(*, as_json: bool) -> None:
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop in time, the schedule with it.")
 @click.option("--name", help="Name of the new version; the date and a number unless told.")
+@click.option("--start", help="Version whose weights a segmenter begins with; random ones unless told.")
 @click.option("--refit", is_flag=True, help="With the chosen settings, fit again on the choosing split too.")
-def train(study: str, recipe: str, epochs: int | None, minutes: float | None, name: str | None, *, refit: bool) -> None:
-    """Fit a model of STUDY, track the run, and write a bundle with its metrics."""
+def train(
+    study: str,
+    recipe: str,
+    epochs: int | None,
+    minutes: float | None,
+    name: str | None,
+    start: str | None,
+    *,
+    refit: bool,
+) -> None:
+    """Fit a model of STUDY, track the run, and write a bundle with its metrics.
+
+    A fit of a segmenter that broke off goes on when the command is given again.
+    """
     from bioseg.training import train as fitting
 
     bundle = fitting.train(
@@ -49,6 +62,7 @@ def train(study: str, recipe: str, epochs: int | None, minutes: float | None, na
         minutes=minutes,
         version=name,
         refit=refit,
+        start=start,
         progress=_draw_progress,
     )
     click.echo(f"{bundle.path}")
