@@ -213,6 +213,24 @@ def expected_calibration_error(
     return float(np.abs(np.bincount(bin_of, weights=surplus)).sum() / labels.size)
 
 
+def reliability(probability: NDArray[np.floating], truth: NDArray[np.bool_], bins: int = 10) -> NDArray[np.float64]:
+    """Compare the probability of the foreground with how often it is there, bin by bin of equal width.
+
+    Takes a probability in [0, 1] and the truth of each pixel, of one shape. Returns (bins, 3): the pixels whose
+    probability is in (k / bins, (k + 1) / bins], their summed probability, and how many of them are foreground. Tables
+    of several images add up.
+
+    Raises InvalidInput when the shapes differ, a probability is out of range, or the truth is not boolean.
+    """
+    _require_same_shape(probability, truth)
+    _require_bool(truth)
+    _require_range(probability, 0, 1, "probabilities")
+    values = probability.astype(np.float64).ravel()
+    bin_of = np.clip(np.ceil(values * bins).astype(np.int64) - 1, 0, bins - 1)
+    columns = (np.bincount(bin_of, weights=weights, minlength=bins) for weights in (None, values, truth.ravel()))
+    return np.stack([column.astype(np.float64) for column in columns], axis=1)
+
+
 def negative_log_likelihood(
     logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
 ) -> float:

@@ -329,3 +329,14 @@ class TestIntervals:
     def test_wilson_refuses_impossible_counts(self, successes, n):
         with pytest.raises(InvalidInput, match="trials"):
             metrics.wilson(successes, n)
+
+
+def test_reliability_counts_sums_and_hits_by_bin():
+    probability = np.array([[0.1, 0.5], [0.6, 0.9]])
+    truth = np.array([[False, True], [False, True]])
+    np.testing.assert_allclose(metrics.reliability(probability, truth, bins=2), [[2, 0.6, 1], [2, 1.5, 1]])
+
+
+def test_reliability_of_certain_pixels_is_in_the_outer_bins():
+    table = metrics.reliability(np.array([0.0, 1.0]), np.array([False, True]), bins=4)
+    assert table[:, 0].tolist() == [1, 0, 0, 1]

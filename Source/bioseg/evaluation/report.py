@@ -13,6 +13,7 @@ SHARE = (0.0, 1.0)
 FEW = 10
 
 Row = Mapping[str, int | float]
+Curve = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ class Report:
         Images by true class (row) and predicted class (column), in the contract's order.
     screens
         By study that the version screens.
+    curves
+        Points (x, y) by name (segmentation): `v_rand` and `v_info`, mean over images at each threshold; `calibration`,
+        share of foreground among the pixels of all images by their mean probability, in ten bins.
     """
 
     study: str
@@ -75,6 +79,7 @@ class Report:
     sources: Mapping[str, Row] = field(default_factory=dict)
     confusion: Sequence[Sequence[int]] = ()
     screens: Mapping[str, Screening] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Everything as JSON takes it, without what is empty."""
