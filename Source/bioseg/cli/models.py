@@ -79,6 +79,9 @@ def _draw_progress(done: float, line: str) -> None:
 @click.option("--images", type=FOLDER, help="Folder of images; with --labels, instead of the held-out split.")
 @click.option("--labels", type=FOLDER, help="Folder of label images, paired with the images by stem.")
 @click.option("--foreground", type=click.IntRange(0, 65535), help="Label value that is foreground.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with pictures to this file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def evaluate(
     study: str,
@@ -86,12 +89,14 @@ def evaluate(
     images: Path | None,
     labels: Path | None,
     foreground: int | None,
+    html: Path | None,
     *,
     as_json: bool,
 ) -> None:
     """Score a version of STUDY on its held-out split, or on folders paired by stem."""
     from bioseg import evaluation
     from bioseg.datasets import folders
+    from bioseg.evaluation import page
 
     if (images is None) != (labels is None):
         raise InvalidInput("--images and --labels go together")
@@ -100,10 +105,13 @@ def evaluate(
         raise WrongTask(f"{study} is a {chosen.task} study: it is scored on its held-out split only")
     models = open_models(configuration.load())
     arm = models.runtime.version(study, version) if version else models.runtime.champion(study)
-    if images and labels:
-        report = evaluation.evaluate(chosen, arm.contract, arm.predict, folders.paired(images, labels))
-    else:
-        report = evaluation.evaluate_held_out(chosen, arm.contract, arm.predict, data_dir())
+    own = (folders.paired(images, labels), ()) if images and labels else None
+    samples, drawn = own or evaluation.held_out(chosen, data_dir())
+    report = evaluation.evaluate(chosen, arm.contract, arm.predict, samples, drawn=drawn)
+    if html:
+        segmented = chosen.task == "segmentation"
+        shown = page.best_and_worst(chosen, arm.contract, arm.predict, samples) if segmented else ()
+        html.write_text(page.as_html(report, arm.contract, shown))
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
 
 
