@@ -187,6 +187,13 @@ def test_as_a_screen_a_sure_classifier_is_right_on_both_sides(tmp_path):
     assert screening.sources["source of membrane EM"] == {"n": 1, "accept": 1, "ask": 0, "reject": 0, "right": 1.0}
 
 
+def test_a_classifier_s_curves_follow_from_its_probabilities(tmp_path):
+    report = classified(tmp_path, 0.8, photo=7)
+    assert report.curves["calibration"] == [(pytest.approx(0.8), pytest.approx(8 / 9))]
+    # the photo is no membrane, whatever else it is taken for
+    assert report.curves["roc membrane"] == [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0)]
+
+
 def test_asking_counts_as_wrong(tmp_path):
     screening = classified(tmp_path, 0.8).screens["membrane"]
     assert screening.metrics["accepted"].mean == 0.0

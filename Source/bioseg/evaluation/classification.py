@@ -10,7 +10,18 @@ from bioseg import images, metrics, studies
 from bioseg.bundles import Contract
 from bioseg.datasets import Sample, digest, pixels
 from bioseg.errors import DatasetError
-from bioseg.evaluation.report import Metric, Report, Row, Screening, from_interval, mean_of_shares, share
+from bioseg.evaluation.report import (
+    Curve,
+    Metric,
+    Report,
+    Row,
+    Screening,
+    calibration,
+    from_interval,
+    mean_of_shares,
+    points,
+    share,
+)
 from bioseg.inference import Predictor, classifying
 from bioseg.policy import admission
 from bioseg.study import Study
@@ -102,6 +113,8 @@ def evaluate(
         },
         confusion=metrics.confusion_table(judged.labels, predicted, len(contract.classes)).tolist(),
         screens={other.name: _screening(other, contract, judged) for other in screened_by(study.name)},
+        curves={"calibration": calibration(metrics.reliability(judged.probabilities.max(axis=1), right))}
+        | dict(_characteristics(study, contract, judged)),
     )
 
 
@@ -136,6 +149,16 @@ def _calibration_error(judged: Judged) -> Metric:
 def _surprise(judged: Judged) -> Metric:
     at_truth = judged.log_probabilities[np.arange(len(judged.labels)), judged.labels]
     return from_interval(metrics.mean_interval(-at_truth, bounds=(0.0, -np.log(LEAST))))
+
+
+def _characteristics(study: Study, contract: Contract, judged: Judged) -> Iterator[tuple[str, Curve]]:
+    """The receiver operating characteristic for each study that is screened, if there are images on both sides."""
+    for other in screened_by(study.name):
+        wanted = accepted(other, contract, judged.labels)
+        if wanted.any() and not wanted.all():
+            kinds = [contract.classes.index(kind) for kind in other.accepts]
+            corners = metrics.roc(judged.probabilities[:, kinds].sum(axis=1), wanted)
+            yield f"roc {other.name}", points(corners[:, 0], corners[:, 1])
 
 
 def _screening(study: Study, contract: Contract, judged: Judged) -> Screening:

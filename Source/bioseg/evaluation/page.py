@@ -128,11 +128,15 @@ def _curves(report: Report) -> Iterator[str]:
     if not report.curves:
         return
     yield "<h2>Curves</h2>"
-    partitions = {name: curve for name, curve in report.curves.items() if name != "calibration"}
+    partitions = {name: curve for name, curve in report.curves.items() if name in ("v_rand", "v_info")}
     if partitions:
         yield line_chart("Regions", "threshold", partitions, floor_of(partitions))
-    calibrated = {"ideal": [(0.0, 0.0), (1.0, 1.0)], "measured": report.curves["calibration"]}
-    yield line_chart("Foreground there", "predicted probability", calibrated)
+    diagonal = [(0.0, 0.0), (1.0, 1.0)]
+    yield line_chart("Calibration", "probability", {"ideal": diagonal, "measured": report.curves["calibration"]})
+    for name, curve in report.curves.items():
+        if name.startswith("roc "):
+            screened = name.removeprefix("roc ")
+            yield line_chart(f"Screen of {screened}", "unwanted let in", {"chance": diagonal, "wanted let in": curve})
 
 
 def _pictures(shown: Sequence[Shown]) -> Iterator[str]:

@@ -64,8 +64,9 @@ class Report:
     screens
         By study that the version screens.
     curves
-        Points (x, y) by name (segmentation): `v_rand` and `v_info`, mean over images at each threshold; `calibration`,
-        share of foreground among the pixels of all images by their mean probability, in ten bins.
+        Points (x, y) by name. `calibration`, in ten bins: share of foreground among the pixels of all images by their
+        mean probability, or of right classes among images by confidence. `v_rand`, `v_info`: mean over images at each
+        threshold. `roc STUDY`: share of wanted images that a screen lets in by that of unwanted ones.
     """
 
     study: str
@@ -102,6 +103,17 @@ def over_images(values: ArrayLike, threshold: float | None = None) -> Metric:
     scores = np.asarray(values, np.float64)
     listed = tuple(scores.tolist()) if scores.size < FEW else ()
     return from_interval(metrics.mean_interval(scores, bounds=SHARE), listed, threshold)
+
+
+def points(x: ArrayLike, y: ArrayLike) -> Curve:
+    """Pair the coordinates (N,) of a curve."""
+    return [(float(one), float(other)) for one, other in zip(np.asarray(x), np.asarray(y), strict=True)]
+
+
+def calibration(table: NDArray[np.float64]) -> Curve:
+    """Turn what `metrics.reliability` counts into a curve; bins without any are left out."""
+    count, probability, hits = table[table[:, 0] > 0].T
+    return points(probability / count, hits / count)
 
 
 def share(right: NDArray[np.bool_]) -> Metric:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bioseg import metrics
 from bioseg.bundles import Contract
 from bioseg.datasets import Sample, digest, pixels
 from bioseg.errors import DatasetError
-from bioseg.evaluation.report import Curve, Metric, Report, over_images
+from bioseg.evaluation.report import Curve, Metric, Report, calibration, over_images, points
 from bioseg.inference import Predictor, segmenting
 from bioseg.study import Study
 
@@ -68,7 +68,8 @@ def evaluate(study: Study, contract: Contract, predict: Predictor, samples: Sequ
         n=len(samples),
         computed=how + (PARTITIONS if partitions else ""),
         metrics=overlaps | (_partitions(np.array(partitions), threshold) if partitions else {}),
-        curves=(_by_threshold(np.array(partitions)) if partitions else {}) | {"calibration": _calibration(tables)},
+        curves=(_by_threshold(np.array(partitions)) if partitions else {})
+        | {"calibration": calibration(np.sum(tables, axis=0))},
     )
 
 
@@ -85,15 +86,4 @@ def _partitions(scores: NDArray[np.float64], shipped: float) -> dict[str, Metric
 def _by_threshold(scores: NDArray[np.float64]) -> dict[str, Curve]:
     """Average (image, threshold, 2) over the images, at `THRESHOLDS`."""
     means = scores[:, :-1].mean(axis=0)
-    return {name: _points(THRESHOLDS, means[:, number]) for number, name in enumerate(("v_rand", "v_info"))}
-
-
-def _calibration(tables: Sequence[NDArray[np.float64]]) -> Curve:
-    """Mean probability and share of foreground of each bin that holds a pixel."""
-    pixels_in, probability, foreground = np.sum(tables, axis=0).T
-    used = pixels_in > 0
-    return _points(probability[used] / pixels_in[used], foreground[used] / pixels_in[used])
-
-
-def _points(x: ArrayLike, y: ArrayLike) -> Curve:
-    return [(float(one), float(other)) for one, other in zip(np.asarray(x), np.asarray(y), strict=True)]
+    return {name: points(THRESHOLDS, means[:, number]) for number, name in enumerate(("v_rand", "v_info"))}
