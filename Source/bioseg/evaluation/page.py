@@ -69,6 +69,7 @@ def as_html(report: Report, contract: Contract, shown: Sequence[Shown] = ()) -> 
         *_figures("Recall of each class", report.classes),
         *_confusion(report, contract),
         *_rows("Sources", report.sources),
+        *_rows("Corruptions", report.corruptions),
     ]
     for name, screening in report.screens.items():
         parts += _figures(f"As the screen of {name} (asking counts as wrong)", screening.metrics)
@@ -164,7 +165,7 @@ def _rows(title: str, rows: Mapping[str, Row]) -> Iterator[str]:
     if rows:
         columns = next(iter(rows.values())).keys()
         cells = [(name, *(f"{value:.4g}" for value in row.values())) for name, row in rows.items()]
-        yield from _table(title, ("source", *columns), cells)
+        yield from _table(title, ("", *columns), cells)
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

@@ -63,6 +63,8 @@ class Report:
         Images by true class (row) and predicted class (column), in the contract's order.
     screens
         By study that the version screens.
+    corruptions
+        Figures of the same images after each corruption, see `corruptions.corrupted`.
     curves
         Points (x, y) by name. `calibration`, in ten bins: share of foreground among the pixels of all images by their
         mean probability, or of right classes among images by confidence. `v_rand`, `v_info`: mean over images at each
@@ -80,6 +82,7 @@ class Report:
     sources: Mapping[str, Row] = field(default_factory=dict)
     confusion: Sequence[Sequence[int]] = ()
     screens: Mapping[str, Screening] = field(default_factory=dict)
+    corruptions: Mapping[str, Row] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -92,6 +95,7 @@ class Report:
         lines += _metric_lines(self.metrics)
         lines += _titled("Recall of each class", _metric_lines(self.classes))
         lines += _titled("Sources", _row_lines(self.sources))
+        lines += _titled("Corruptions", _row_lines(self.corruptions))
         for name, screening in self.screens.items():
             rows = [*_metric_lines(screening.metrics), *_row_lines(screening.sources)]
             lines += _titled(f"As the screen of {name} (asking counts as wrong)", rows)
