@@ -213,6 +213,46 @@ def expected_calibration_error(
     return float(np.abs(np.bincount(bin_of, weights=surplus)).sum() / labels.size)
 
 
+def reliability(probability: NDArray[np.floating], truth: NDArray[np.bool_], bins: int = 10) -> NDArray[np.float64]:
+    """Compare the probability of the foreground with how often it is there, bin by bin of equal width.
+
+    Takes a probability in [0, 1] and the truth of each pixel, of one shape. Returns (bins, 3): the pixels whose
+    probability is in (k / bins, (k + 1) / bins], their summed probability, and how many of them are foreground. Tables
+    of several images add up.
+
+    Raises InvalidInput when the shapes differ, a probability is out of range, or the truth is not boolean.
+    """
+    _require_same_shape(probability, truth)
+    _require_bool(truth)
+    _require_range(probability, 0, 1, "probabilities")
+    values = probability.astype(np.float64).ravel()
+    bin_of = np.clip(np.ceil(values * bins).astype(np.int64) - 1, 0, bins - 1)
+    columns = (np.bincount(bin_of, weights=weights, minlength=bins) for weights in (None, values, truth.ravel()))
+    return np.stack([column.astype(np.float64) for column in columns], axis=1)
+
+
+def roc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Corners of the receiver operating characteristic: what a falling limit on a score lets in.
+
+    Takes scores (N,) and which of them are positive (N,). Returns (corners, 2), from (0, 0) to (1, 1): the share of the
+    negatives and of the positives at or above each limit. Equal scores pass together.
+
+    Raises InvalidInput when the shapes differ, or the positives or the negatives are none.
+    """
+    _require_same_shape(scores, positive)
+    _require_bool(positive)
+    _require_some(scores[positive], "positives")
+    _require_some(scores[~positive], "negatives")
+    falling = np.argsort(-scores, kind="stable")
+    last_of_equals = np.append(np.diff(scores[falling]) != 0, True)
+    passed = [np.cumsum(side[falling])[last_of_equals] / side.sum() for side in (~positive, positive)]
+    points = np.vstack([(0.0, 0.0), np.stack(passed, axis=1)])
+    steps = np.diff(points, axis=0)
+    turns = steps[:-1, 0] * steps[1:, 1] != steps[:-1, 1] * steps[1:, 0]
+    corners: NDArray[np.float64] = points[np.concatenate([[True], turns, [True]])]
+    return corners
+
+
 def negative_log_likelihood(
     logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
 ) -> float:

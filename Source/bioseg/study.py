@@ -29,16 +29,19 @@ class SegmenterRecipe:
         `crop`: random square windows. `resize`: the whole image squeezed to the square.
     size
         Side of the square, pixels.
-    epochs, steps, batch
-        An epoch is `steps` steps of `batch` views.
+    epochs, refit_epochs, steps, batch
+        An epoch is `steps` steps of `batch` views; those of `refit_epochs` go on from a fit, on more samples.
     learning_rate
         Peak of the schedule.
     schedule
         `cosine`: short warm-up, then down to nearly zero. `constant`.
     loss
         `bce` (binary cross-entropy) or `bce+dice`.
+    border, border_width
+        A foreground pixel between two regions weighs 1 + border * exp(-(d / border_width)**2 / 2) in the cross-entropy,
+        d being the sum of its distances, pixels, to both. At 0 all pixels weigh 1.
     weight_decay
-        Of AdamW; 0 makes it Adam.
+        Of AdamW, for kernels; 0 makes it Adam.
     averaging
         Momentum of the exponential average of the weights; 0: none.
     normalisation
@@ -50,11 +53,14 @@ class SegmenterRecipe:
     view: Literal["crop", "resize"] = "crop"
     size: int = 256
     epochs: int = 27
+    refit_epochs: int = 13
     steps: int = 100
     batch: int = 4
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
     loss: Literal["bce", "bce+dice"] = "bce+dice"
+    border: float = 0.0
+    border_width: float = 5.0
     weight_decay: float = 1e-3
     averaging: float = 0.995
     normalisation: Literal["standard", "unit"] = "standard"

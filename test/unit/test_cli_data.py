@@ -64,6 +64,11 @@ def test_an_evaluation_is_laid_out_for_people(bioseg: Bioseg, data: Path) -> Non
     assert any(line.startswith("dice ") for line in rest)
 
 
+def test_an_evaluation_is_a_page_with_pictures_too(bioseg: Bioseg, data: Path, tmp_path: Path) -> None:
+    assert bioseg("evaluate", "membrane", "--html", tmp_path / "report.html").code == 0
+    assert (tmp_path / "report.html").read_text().count("<figure>") == 4
+
+
 def test_datasets_are_listed_with_how_to_get_them(bioseg: Bioseg) -> None:
     outcome = bioseg("data", "list", "--json")
     entries = {entry["name"]: entry for entry in json.loads(outcome.out)}

@@ -62,6 +62,20 @@ def test_the_shipped_threshold_and_the_best_one_are_both_given(sections):
     assert report.metrics["v_rand"].mean < report.metrics["v_rand_best"].mean == 1.0
 
 
+def test_regions_are_scored_along_a_curve_of_thresholds(sections):
+    report = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:2], sharpness=0.6), sections[:2])
+    # interiors have 0.2, membranes 0.8
+    assert [x for x, _ in report.curves["v_rand"]] == [tenth / 10 for tenth in range(1, 10)]
+    assert [y == 1.0 for _, y in report.curves["v_rand"][2:7]] == [True] * 5
+    assert report.curves["v_rand"][0][1] < 1.0 > report.curves["v_rand"][8][1]
+    assert max(y for _, y in report.curves["v_info"]) == report.metrics["v_info_best"].mean
+
+
+def test_the_calibration_curve_sets_probability_against_share(sections):
+    report = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:2], sharpness=0.6), sections[:2])
+    assert report.curves["calibration"] == [(pytest.approx(0.2), 0.0), (pytest.approx(0.8), 1.0)]
+
+
 def test_fewer_than_ten_images_are_listed_one_by_one(sections):
     few = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:5]), sections[:5]).metrics["dice"]
     many = evaluation.evaluate(MEMBRANE, SEGMENTER, oracle(sections[:10]), sections[:10]).metrics["dice"]
@@ -171,6 +185,13 @@ def test_as_a_screen_a_sure_classifier_is_right_on_both_sides(tmp_path):
     screening = classified(tmp_path, 0.98).screens["membrane"]
     assert screening.metrics["balanced_accuracy"].mean == 1.0
     assert screening.sources["source of membrane EM"] == {"n": 1, "accept": 1, "ask": 0, "reject": 0, "right": 1.0}
+
+
+def test_a_classifier_s_curves_follow_from_its_probabilities(tmp_path):
+    report = classified(tmp_path, 0.8, photo=7)
+    assert report.curves["calibration"] == [(pytest.approx(0.8), pytest.approx(8 / 9))]
+    # the photo is no membrane, whatever else it is taken for
+    assert report.curves["roc membrane"] == [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0)]
 
 
 def test_asking_counts_as_wrong(tmp_path):

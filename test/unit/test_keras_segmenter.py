@@ -7,7 +7,7 @@ import pytest
 from bioseg import studies
 from bioseg.datasets import Sample, Splits, isbi2012
 from bioseg.datasets.augment import Augmentation
-from bioseg.errors import DatasetError
+from bioseg.errors import DatasetError, InvalidInput
 from bioseg.study import SegmenterRecipe
 from bioseg.testing import twins
 from bioseg.testing.fake_tracker import FakeTracker
@@ -25,6 +25,7 @@ def splits(tmp_path_factory):
 
 
 def run(folder, **changes):
+    folder.mkdir(exist_ok=True)
     return Run(FakeTracker(), lambda _done, _line: None, folder, **({"seed": 1} | changes))
 
 
@@ -38,7 +39,7 @@ def test_the_loss_falls(splits, tmp_path):
 
 def test_the_same_seed_gives_the_same_network(splits, tmp_path):
     short = replace(TINY, epochs=1, steps=2)
-    first, second = (keras_segmenter.fit(STUDY, short, splits, run(tmp_path)) for _ in range(2))
+    first, second = (keras_segmenter.fit(STUDY, short, splits, run(tmp_path / name)) for name in ("one", "other"))
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -46,9 +47,10 @@ def test_the_same_seed_gives_the_same_network(splits, tmp_path):
 def test_the_network_that_comes_back_holds_the_averaged_weights(splits, tmp_path):
     brief = replace(TINY, epochs=1, steps=4)
     last, averaged = (
-        keras_segmenter.fit(STUDY, replace(brief, averaging=momentum), splits, run(tmp_path)) for momentum in (0.0, 0.9)
+        keras_segmenter.fit(STUDY, replace(brief, averaging=momentum), splits, run(tmp_path / f"{momentum}"))
+        for momentum in (0.0, 0.9)
     )
-    first = keras_segmenter.fit(STUDY, replace(brief, steps=1, learning_rate=0.0), splits, run(tmp_path))
+    first = keras_segmenter.fit(STUDY, replace(brief, steps=1, learning_rate=0.0), splits, run(tmp_path / "first"))
     start, end, mean = (network.trainable_weights[0].numpy() for network in (first, last, averaged))
     assert 0 < np.abs(mean - start).mean() < np.abs(end - start).mean()
 
@@ -57,7 +59,43 @@ def test_every_fifth_epoch_is_checked_and_kept(splits, tmp_path):
     own = run(tmp_path)
     keras_segmenter.fit(STUDY, replace(TINY, steps=1), splits, own)
     assert [step for step, values in own.tracker.points if "choose_dice" in values] == [5]
-    assert (tmp_path / "last.keras").is_file()
+    assert (tmp_path / "last.safetensors").is_file()
+
+
+def test_a_fit_that_broke_off_goes_on_to_the_same_network(splits, tmp_path):
+    ten = replace(TINY, epochs=10, steps=2)
+    expected = keras_segmenter.fit(STUDY, ten, splits, run(tmp_path / "whole"))
+
+    def broken_off(done, _line):
+        if done > 0.6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        keras_segmenter.fit(STUDY, ten, splits, Run(FakeTracker(), broken_off, tmp_path, seed=1))
+    own = run(tmp_path)
+    found = keras_segmenter.fit(STUDY, ten, splits, own)
+    assert [step for step, _ in own.tracker.points] == [12, 14, 16, 18, 20]
+    for one, other in zip(expected.get_weights(), found.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_fit_begins_with_given_weights(splits, tmp_path):
+    brief = replace(TINY, epochs=1, steps=1, learning_rate=0.0)
+    start = keras_segmenter.fit(STUDY, brief, splits, run(tmp_path / "start")).get_weights()
+    found = keras_segmenter.fit(STUDY, brief, splits, run(tmp_path, seed=2), start)
+    np.testing.assert_allclose(found.get_weights()[0], start[0], rtol=1e-6)
+
+
+def test_weights_of_another_network_are_refused(splits, tmp_path):
+    with pytest.raises(InvalidInput, match=r"none of unet \(4, 8\)"):
+        keras_segmenter.fit(STUDY, TINY, splits, run(tmp_path), [np.zeros(3, np.float32)])
+
+
+def test_a_boundary_weighs_more_where_it_is_thin(splits):
+    _, target = keras_segmenter.pair(STUDY, replace(TINY, border=4.0), splits.fit[0])
+    weights, on = target[..., 1], target[..., 0] == 1
+    assert (weights[~on] == 1).all()
+    assert 1 < weights[on].max() <= 5
 
 
 def test_a_sample_prediction_is_kept(splits, tmp_path):
@@ -89,8 +127,9 @@ def test_lungs_from_two_masks_are_one_foreground(tmp_path):
         cv2.imwrite(str(files[-1]), mask)
     cv2.imwrite(str(tmp_path / "x.png"), np.arange(1024, dtype=np.uint8).reshape(32, 32))
     sample = Sample(tmp_path / "x.png", "own", "x", masks=tuple(files))
-    image, mask = keras_segmenter.pair(replace(STUDY, foreground_value=255), TINY, sample)
-    assert (mask.mean(), set(np.unique(mask))) == (0.5, {0, 1})
+    image, target = keras_segmenter.pair(replace(STUDY, foreground_value=255), TINY, sample)
+    mask, weight = target[..., 0], target[..., 1]
+    assert (mask.mean(), set(np.unique(mask)), set(np.unique(weight))) == (0.5, {0, 1}, {1})
     assert (image.mean(), image.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
 
 

@@ -329,3 +329,35 @@ class TestIntervals:
     def test_wilson_refuses_impossible_counts(self, successes, n):
         with pytest.raises(InvalidInput, match="trials"):
             metrics.wilson(successes, n)
+
+
+def test_reliability_counts_sums_and_hits_by_bin():
+    probability = np.array([[0.1, 0.5], [0.6, 0.9]])
+    truth = np.array([[False, True], [False, True]])
+    np.testing.assert_allclose(metrics.reliability(probability, truth, bins=2), [[2, 0.6, 1], [2, 1.5, 1]])
+
+
+def test_reliability_of_certain_pixels_is_in_the_outer_bins():
+    table = metrics.reliability(np.array([0.0, 1.0]), np.array([False, True]), bins=4)
+    assert table[:, 0].tolist() == [1, 0, 0, 1]
+
+
+def test_the_characteristic_of_a_perfect_score_goes_by_the_corner():
+    corners = metrics.roc(np.array([0.9, 0.8, 0.2, 0.1]), np.array([True, True, False, False]))
+    assert corners.tolist() == [[0, 0], [0, 1], [1, 1]]
+
+
+def test_a_wrong_order_cuts_the_corner_of_the_characteristic():
+    corners = metrics.roc(np.array([0.1, 0.9, 0.8, 0.2]), np.array([True, True, False, False]))
+    assert corners.tolist() == [[0, 0], [0, 0.5], [1, 0.5], [1, 1]]
+
+
+def test_equal_scores_pass_together():
+    corners = metrics.roc(np.array([0.5, 0.5, 0.5, 0.5]), np.array([True, False, True, False]))
+    assert corners.tolist() == [[0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_characteristic_takes_both_sides(positive):
+    with pytest.raises(InvalidInput, match=r"no (positives|negatives)"):
+        metrics.roc(np.array([0.5, 0.6]), np.full(2, positive))

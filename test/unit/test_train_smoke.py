@@ -19,6 +19,7 @@ from bioseg.training.packing import sample_input
 from bioseg.training.train import fit_once, fit_twice, kept_on_failure, new_version, recipe_of
 
 SEGMENTER = SegmenterRecipe(filters=(4, 8), size=32, epochs=5, steps=8, batch=4, averaging=0.5)
+LOSSES = ("loss", "refit_loss")
 CLASSIFIER = ClassifierRecipe(side=32, epochs=2, steps=4, batch=8)
 
 
@@ -58,10 +59,13 @@ def test_a_segmenter_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_
 
 def test_fitting_twice_joins_the_samples_for_choosing_and_keeps_the_settings(data, tmp_path):
     study, own, splits = studies.get("membrane"), run(tmp_path), isbi2012.splits(data)
-    short = replace(SEGMENTER, epochs=1)
+    short = replace(SEGMENTER, epochs=1, refit_epochs=2)
     bundle = fit_twice(study, short, splits, own, registry(tmp_path), "v1", "bioseg train membrane --refit")
     assert bundle.manifest.provenance["images"] == {"fit": 20, "choose": 0, "score": 5}
-    assert {name for _, values in own.tracker.points for name in values} >= {"loss", "refit_loss", "score_dice"}
+    losses = {name: [values[name] for _, values in own.tracker.points if name in values] for name in LOSSES}
+    assert [len(losses[name]) for name in LOSSES] == [1, 2]
+    assert max(losses["refit_loss"]) < losses["loss"][0]
+    assert "score_dice" in own.tracker.points[-1][1]
 
 
 def test_a_classifier_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_path):

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,11 @@ from bioseg.cli.data import data_dir
 from bioseg.errors import InvalidInput, WrongTask
 from bioseg.platform import describe_studies, open_models
 from bioseg.study import Study
+
+if TYPE_CHECKING:
+    from bioseg.datasets import Sample
+    from bioseg.evaluation.report import Report
+    from bioseg.runtime import Arm
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -35,9 +42,22 @@ def list_studies(*, as_json: bool) -> None:
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop in time, the schedule with it.")
 @click.option("--name", help="Name of the new version; the date and a number unless told.")
+@click.option("--start", help="Version whose weights a segmenter begins with; random ones unless told.")
 @click.option("--refit", is_flag=True, help="With the chosen settings, fit again on the choosing split too.")
-def train(study: str, recipe: str, epochs: int | None, minutes: float | None, name: str | None, *, refit: bool) -> None:
-    """Fit a model of STUDY, track the run, and write a bundle with its metrics."""
+def train(
+    study: str,
+    recipe: str,
+    epochs: int | None,
+    minutes: float | None,
+    name: str | None,
+    start: str | None,
+    *,
+    refit: bool,
+) -> None:
+    """Fit a model of STUDY, track the run, and write a bundle with its metrics.
+
+    A fit of a segmenter that broke off goes on when the command is given again.
+    """
     from bioseg.training import train as fitting
 
     bundle = fitting.train(
@@ -49,6 +69,7 @@ def train(study: str, recipe: str, epochs: int | None, minutes: float | None, na
         minutes=minutes,
         version=name,
         refit=refit,
+        start=start,
         progress=_draw_progress,
     )
     click.echo(f"{bundle.path}")
@@ -65,6 +86,10 @@ def _draw_progress(done: float, line: str) -> None:
 @click.option("--images", type=FOLDER, help="Folder of images; with --labels, instead of the held-out split.")
 @click.option("--labels", type=FOLDER, help="Folder of label images, paired with the images by stem.")
 @click.option("--foreground", type=click.IntRange(0, 65535), help="Label value that is foreground.")
+@click.option("--corrupted", is_flag=True, help="Score blurred, noisy, turned ... images too (classification).")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with pictures to this file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def evaluate(
     study: str,
@@ -72,25 +97,42 @@ def evaluate(
     images: Path | None,
     labels: Path | None,
     foreground: int | None,
+    html: Path | None,
     *,
+    corrupted: bool,
     as_json: bool,
 ) -> None:
     """Score a version of STUDY on its held-out split, or on folders paired by stem."""
     from bioseg import evaluation
     from bioseg.datasets import folders
+    from bioseg.evaluation import corruptions
 
     if (images is None) != (labels is None):
         raise InvalidInput("--images and --labels go together")
     chosen = _marked(studies.get(study), foreground)
     if images and chosen.task != "segmentation":
         raise WrongTask(f"{study} is a {chosen.task} study: it is scored on its held-out split only")
+    if corrupted and chosen.task != "classification":
+        raise WrongTask(f"{study} is a {chosen.task} study: --corrupted is for classification")
     models = open_models(configuration.load())
     arm = models.runtime.version(study, version) if version else models.runtime.champion(study)
-    if images and labels:
-        report = evaluation.evaluate(chosen, arm.contract, arm.predict, folders.paired(images, labels))
-    else:
-        report = evaluation.evaluate_held_out(chosen, arm.contract, arm.predict, data_dir())
+    own = (folders.paired(images, labels), ()) if images and labels else None
+    samples, drawn = own or evaluation.held_out(chosen, data_dir())
+    report = evaluation.evaluate(chosen, arm.contract, arm.predict, samples, drawn=drawn)
+    if corrupted:
+        table = corruptions.corrupted(chosen, arm.contract, arm.predict, samples, drawn)
+        report = dataclasses.replace(report, corruptions=table)
+    if html:
+        _write_page(html, chosen, arm, report, samples)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+
+
+def _write_page(file: Path, study: Study, arm: "Arm", report: "Report", samples: "Sequence[Sample]") -> None:
+    from bioseg.evaluation import page
+
+    segmented = study.task == "segmentation"
+    shown = page.best_and_worst(study, arm.contract, arm.predict, samples) if segmented else ()
+    file.write_text(page.as_html(report, arm.contract, shown), encoding="utf-8")
 
 
 def _marked(study: Study, foreground: int | None) -> Study:

@@ -55,30 +55,30 @@ OCCASIONAL = 1 / 3
 
 
 def view(
-    image: Floats, mask: NDArray[np.uint8], size: int, ranges: Augmentation, rng: np.random.Generator
-) -> tuple[Floats, NDArray[np.uint8]]:
-    """Cut one random view out of an image and the same view out of its mask.
+    image: Floats, target: Floats, size: int, ranges: Augmentation, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Cut one random view out of an image and the same view out of what is wanted of it.
 
     Parameters
     ----------
     image
         (H, W) standardised intensities.
-    mask
-        (H, W) label values; they are sampled by nearest neighbour, so no new value appears.
+    target
+        (H, W, C) values of each pixel, such as a label; they are sampled by nearest neighbour, so no new value appears.
     size
         Side of the square view, pixels. Outside the image, content is mirrored.
 
     Returns
     -------
-    The view of the image (size, size) and of the mask (size, size).
+    The view of the image (size, size) and of the target (size, size, C).
     """
-    height, width = mask.shape
+    height, width = image.shape
     centre = np.array([rng.uniform(0, max(width - size, 0)), rng.uniform(0, max(height - size, 0))]) + size / 2
     centre = np.minimum(centre, np.array([max(width, size), max(height, size)]) - size / 2)
     x, y = _sampling_map(size, centre, ranges, rng)
     warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    labels = cv2.remap(mask, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
-    return _intensity(np.asarray(warped, np.float32), ranges, rng), np.asarray(labels, np.uint8)
+    wanted = cv2.remap(target, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101).reshape(size, size, -1)
+    return _intensity(np.asarray(warped, np.float32), ranges, rng), np.asarray(wanted, np.float32)
 
 
 def _sampling_map(

@@ -48,7 +48,12 @@ def evaluate(
     return segmentation.evaluate(study, contract, predict, samples)
 
 
+def held_out(study: Study, data_dir: Path) -> tuple[Sequence[Sample], Sequence[int]]:
+    """List what no fit and no choice of a study has seen: its samples, and the numbers of its drawn pictures."""
+    return study.splits(data_dir).score, study.drawn.score if study.drawn else ()
+
+
 def evaluate_held_out(study: Study, contract: Contract, predict: Predictor, data_dir: Path) -> Report:
-    """Score a version on the part of its study's split, drawn pictures too, that no fit and no choice has seen."""
-    drawn = study.drawn.score if study.drawn else ()
-    return evaluate(study, contract, predict, study.splits(data_dir).score, drawn=drawn)
+    """Score a version on what `held_out` lists."""
+    samples, drawn = held_out(study, data_dir)
+    return evaluate(study, contract, predict, samples, drawn=drawn)

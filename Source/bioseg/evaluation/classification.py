@@ -1,6 +1,6 @@
 """Figures of a classifier, as such and as a screen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,23 @@ from bioseg import images, metrics, studies
 from bioseg.bundles import Contract
 from bioseg.datasets import Sample, digest, pixels
 from bioseg.errors import DatasetError
-from bioseg.evaluation.report import Metric, Report, Row, Screening, from_interval, mean_of_shares, share
+from bioseg.evaluation.report import (
+    Curve,
+    Metric,
+    Report,
+    Row,
+    Screening,
+    calibration,
+    from_interval,
+    mean_of_shares,
+    points,
+    share,
+)
 from bioseg.inference import Predictor, classifying
 from bioseg.policy import admission
 from bioseg.study import Study
+
+Change = Callable[[images.Image], images.Image]
 
 RESAMPLES = 500
 LEAST = 1e-30
@@ -38,9 +51,14 @@ class Judged:
 
 
 def judge(
-    study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample], drawn: Sequence[int] = ()
+    study: Study,
+    contract: Contract,
+    predict: Predictor,
+    samples: Sequence[Sample],
+    drawn: Sequence[int] = (),
+    change: Change = lambda image: image,
 ) -> Judged:
-    """Classify samples, and the study's drawn pictures with these numbers.
+    """Classify samples, and the study's drawn pictures with these numbers, each image changed first.
 
     Raises
     ------
@@ -51,7 +69,7 @@ def judge(
     for picture, label, source, group in _labelled(study, samples, drawn):
         if label not in contract.classes:
             raise DatasetError(f"{group} is labelled {label!r}; the classes are: {', '.join(contract.classes)}")
-        probabilities.append(classifying.class_probabilities(predict, contract, picture))
+        probabilities.append(classifying.class_probabilities(predict, contract, change(picture)))
         labels.append(contract.classes.index(label))
         sources.append(source)
         groups.append(group)
@@ -76,7 +94,7 @@ def evaluate(
     judged = judge(study, contract, predict, samples, drawn)
     predicted = judged.probabilities.argmax(axis=1)
     right = predicted == judged.labels
-    recalls = {contract.classes[number]: share(right[judged.labels == number]) for number in np.unique(judged.labels)}
+    by_class = recalls(contract, judged)
     pictures = f" {len(drawn)} of them are drawn, numbers {drawn[0]} to {drawn[-1]}." if drawn else ""
     return Report(
         study=study.name,
@@ -87,11 +105,11 @@ def evaluate(
         computed=f"Each image counts once, as if independent of the others of its group.{pictures}",
         metrics={
             "accuracy": share(right),
-            "balanced_accuracy": mean_of_shares(list(recalls.values())),
+            "balanced_accuracy": mean_of_shares(list(by_class.values())),
             "ece": _calibration_error(judged),
             "nll": _surprise(judged),
         },
-        classes=recalls,
+        classes=by_class,
         sources={
             source: {
                 "n": int(own.sum()),
@@ -101,7 +119,9 @@ def evaluate(
             for source, own in _by_source(judged)
         },
         confusion=metrics.confusion_table(judged.labels, predicted, len(contract.classes)).tolist(),
-        screens={other.name: _screening(other, contract, judged) for other in screened_by(study.name)},
+        screens={other.name: screening(other, contract, judged) for other in screened_by(study.name)},
+        curves={"calibration": calibration(metrics.reliability(judged.probabilities.max(axis=1), right))}
+        | dict(_characteristics(study, contract, judged)),
     )
 
 
@@ -138,7 +158,24 @@ def _surprise(judged: Judged) -> Metric:
     return from_interval(metrics.mean_interval(-at_truth, bounds=(0.0, -np.log(LEAST))))
 
 
-def _screening(study: Study, contract: Contract, judged: Judged) -> Screening:
+def _characteristics(study: Study, contract: Contract, judged: Judged) -> Iterator[tuple[str, Curve]]:
+    """The receiver operating characteristic for each study that is screened, if there are images on both sides."""
+    for other in screened_by(study.name):
+        wanted = accepted(other, contract, judged.labels)
+        if wanted.any() and not wanted.all():
+            kinds = [contract.classes.index(kind) for kind in other.accepts]
+            corners = metrics.roc(judged.probabilities[:, kinds].sum(axis=1), wanted)
+            yield f"roc {other.name}", points(corners[:, 0], corners[:, 1])
+
+
+def recalls(contract: Contract, judged: Judged) -> dict[str, Metric]:
+    """Share of the images of each class that are taken for it, classes without images left out."""
+    right = judged.probabilities.argmax(axis=1) == judged.labels
+    return {contract.classes[number]: share(right[judged.labels == number]) for number in np.unique(judged.labels)}
+
+
+def screening(study: Study, contract: Contract, judged: Judged) -> Screening:
+    """How the classifier does as the screen of a study."""
     admissions = (
         admission.admit(row, contract.classes, study.accepts, contract.accept_at, contract.reject_below)
         for row in judged.probabilities.astype(np.float32)

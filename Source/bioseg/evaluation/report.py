@@ -13,6 +13,7 @@ SHARE = (0.0, 1.0)
 FEW = 10
 
 Row = Mapping[str, int | float]
+Curve = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,12 @@ class Report:
         Images by true class (row) and predicted class (column), in the contract's order.
     screens
         By study that the version screens.
+    corruptions
+        Figures of the same images after each corruption, see `corruptions.corrupted`.
+    curves
+        Points (x, y) by name. `calibration`, in ten bins: share of foreground among the pixels of all images by their
+        mean probability, or of right classes among images by confidence. `v_rand`, `v_info`: mean over images at each
+        threshold. `roc STUDY`: share of wanted images that a screen lets in by that of unwanted ones.
     """
 
     study: str
@@ -75,6 +82,8 @@ class Report:
     sources: Mapping[str, Row] = field(default_factory=dict)
     confusion: Sequence[Sequence[int]] = ()
     screens: Mapping[str, Screening] = field(default_factory=dict)
+    corruptions: Mapping[str, Row] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Everything as JSON takes it, without what is empty."""
@@ -86,6 +95,7 @@ class Report:
         lines += _metric_lines(self.metrics)
         lines += _titled("Recall of each class", _metric_lines(self.classes))
         lines += _titled("Sources", _row_lines(self.sources))
+        lines += _titled("Corruptions", _row_lines(self.corruptions))
         for name, screening in self.screens.items():
             rows = [*_metric_lines(screening.metrics), *_row_lines(screening.sources)]
             lines += _titled(f"As the screen of {name} (asking counts as wrong)", rows)
@@ -97,6 +107,17 @@ def over_images(values: ArrayLike, threshold: float | None = None) -> Metric:
     scores = np.asarray(values, np.float64)
     listed = tuple(scores.tolist()) if scores.size < FEW else ()
     return from_interval(metrics.mean_interval(scores, bounds=SHARE), listed, threshold)
+
+
+def points(x: ArrayLike, y: ArrayLike) -> Curve:
+    """Pair the coordinates (N,) of a curve."""
+    return [(float(one), float(other)) for one, other in zip(np.asarray(x), np.asarray(y), strict=True)]
+
+
+def calibration(table: NDArray[np.float64]) -> Curve:
+    """Turn what `metrics.reliability` counts into a curve; bins without any are left out."""
+    count, probability, hits = table[table[:, 0] > 0].T
+    return points(probability / count, hits / count)
 
 
 def share(right: NDArray[np.bool_]) -> Metric:

@@ -9,7 +9,7 @@ from bioseg import metrics
 from bioseg.bundles import Contract
 from bioseg.datasets import Sample, digest, pixels
 from bioseg.errors import DatasetError
-from bioseg.evaluation.report import Metric, Report, over_images
+from bioseg.evaluation.report import Curve, Metric, Report, calibration, over_images, points
 from bioseg.inference import Predictor, segmenting
 from bioseg.study import Study
 
@@ -50,9 +50,10 @@ def partition_scores(
 def evaluate(study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample]) -> Report:
     """Score masks at the shipped threshold and, where the foreground is a boundary, the regions between."""
     threshold = contract.threshold
-    counts, partitions = [], []
+    counts, partitions, tables = [], [], []
     for probability, truth in predictions(study, contract, predict, samples):
         counts.append(metrics.confusion_counts(probability > threshold, truth))
+        tables.append(metrics.reliability(probability, truth))
         if study.foreground_is == "boundary":
             partitions.append(partition_scores(probability, truth, (*THRESHOLDS, threshold)))
     if not any(count.true_positive + count.false_negative for count in counts):
@@ -67,6 +68,8 @@ def evaluate(study: Study, contract: Contract, predict: Predictor, samples: Sequ
         n=len(samples),
         computed=how + (PARTITIONS if partitions else ""),
         metrics=overlaps | (_partitions(np.array(partitions), threshold) if partitions else {}),
+        curves=(_by_threshold(np.array(partitions)) if partitions else {})
+        | {"calibration": calibration(np.sum(tables, axis=0))},
     )
 
 
@@ -78,3 +81,9 @@ def _partitions(scores: NDArray[np.float64], shipped: float) -> dict[str, Metric
         found[name] = over_images(scores[:, -1, number], shipped)
         found[f"{name}_best"] = over_images(scores[:, best, number], THRESHOLDS[best])
     return found
+
+
+def _by_threshold(scores: NDArray[np.float64]) -> dict[str, Curve]:
+    """Average (image, threshold, 2) over the images, at `THRESHOLDS`."""
+    means = scores[:, :-1].mean(axis=0)
+    return {name: points(THRESHOLDS, means[:, number]) for number, name in enumerate(("v_rand", "v_info"))}

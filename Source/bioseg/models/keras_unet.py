@@ -4,7 +4,10 @@ import keras
 from keras import layers
 
 
-def unet(filters: tuple[int, ...] = (8, 32, 64, 128, 256)) -> keras.Model:
+def unet(
+    filters: tuple[int, ...] = (8, 32, 64, 128, 256),
+    normalisation: type[layers.BatchNormalization] = layers.BatchNormalization,
+) -> keras.Model:
     """Build a U-Net with batch normalisation for images of any size that is a multiple of 2**(levels - 1).
 
     The first level has one narrow convolution on each side: at full resolution memory traffic, not arithmetic,
@@ -14,6 +17,8 @@ def unet(filters: tuple[int, ...] = (8, 32, 64, 128, 256)) -> keras.Model:
     ----------
     filters
         Channels of each level, from full resolution down.
+    normalisation
+        Layer of batch normalisation: that of Keras, or one for training with the same weights.
 
     Returns
     -------
@@ -21,27 +26,26 @@ def unet(filters: tuple[int, ...] = (8, 32, 64, 128, 256)) -> keras.Model:
     the channel axis where `keras.config.image_data_format()` says.
     """
     channel = _channel_axis()
+    *upper, bottom = range(len(filters))
+
+    def convolve(x: keras.KerasTensor, level: int) -> keras.KerasTensor:
+        for _ in range(1 if 0 == level < bottom else 2):
+            x = layers.Conv2D(filters[level], 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+            x = layers.ReLU()(normalisation(axis=channel)(x))
+        return x
+
     image = keras.Input(_image_shape(None), name="image")
     x, skips = image, []
-    for level, width in enumerate(filters[:-1]):
-        x = _convolve(x, width, times=min(level + 1, 2))
+    for level in upper:
+        x = convolve(x, level)
         skips.append(x)
         x = layers.MaxPooling2D()(x)
-    x = _convolve(x, filters[-1], times=2)
-    for level, width in reversed(list(enumerate(filters[:-1]))):
-        x = layers.Conv2DTranspose(width, 2, strides=2)(x)
-        x = layers.Concatenate(axis=channel)([skips[level], x])
-        x = _convolve(x, width, times=min(level + 1, 2))
+    x = convolve(x, bottom)
+    for level in reversed(upper):
+        x = layers.Conv2DTranspose(filters[level], 2, strides=2)(x)
+        x = convolve(layers.Concatenate(axis=channel)([skips[level], x]), level)
     probability = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="probability")(x)
     return keras.Model(image, probability, name="unet")
-
-
-def _convolve(x: keras.KerasTensor, filters: int, times: int) -> keras.KerasTensor:
-    for _ in range(times):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-        x = layers.BatchNormalization(axis=_channel_axis())(x)
-        x = layers.ReLU()(x)
-    return x
 
 
 def _channel_axis() -> int:

@@ -9,26 +9,28 @@ from numpy.typing import NDArray
 
 from bioseg import images, metrics
 from bioseg.bundles import Contract
-from bioseg.datasets import Sample, Splits, pixels
+from bioseg.datasets import Sample, Splits, digest, pixels
 from bioseg.datasets.augment import view
-from bioseg.errors import DatasetError
+from bioseg.errors import DatasetError, InvalidInput
 from bioseg.evaluation import segmentation
 from bioseg.inference import Predictor, segmenting
 from bioseg.inference.layout import from_stored, to_stored
 from bioseg.models import keras_torch_backend
 from bioseg.study import SegmenterRecipe, Study
 from bioseg.training import Run, Tracker
+from bioseg.training.borders import closeness
 from bioseg.training.contracts import draft
 from bioseg.training.schedules import Budget, WarmCosine
+from bioseg.training.torch_learner import Learner
 
-CHECKPOINT = "last.keras"
+CHECKPOINT = "last.safetensors"
 EPOCHS_BETWEEN_CHECKS = 5
 
 Floats = NDArray[np.float32]
-Pair = tuple[Floats, NDArray[np.uint8]]
+Pair = tuple[Floats, Floats]
 
 
-def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) -> Any:
+def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: Sequence[Floats] | None = None) -> Any:
     """Fit a network on the samples for fitting.
 
     Parameters
@@ -36,16 +38,21 @@ def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) -> Any:
     splits
         The samples for choosing draw a curve and one sample prediction; those for scoring are not read.
     run
-        Its folder gets `last.keras`, with the optimiser's state.
+        Its folder gets `<stage>last.safetensors`. When the file is there, a fit of the same settings and data goes on
+        from it, and ends as one that was never interrupted; one that the clock stops gets its minutes anew.
+    start
+        Weights to begin with, as `get_weights` of a network of the recipe gives them; None: random ones.
 
     Returns
     -------
-    A `keras.Model` with averaged weights, without its optimiser, ready for export.
+    A `keras.Model` with averaged weights, ready for export.
 
     Raises
     ------
     DatasetError
         When there is no sample to fit on.
+    InvalidInput
+        When the file is of another fit, or `start` of another network.
     """
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
@@ -53,22 +60,24 @@ def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) -> Any:
     import keras
 
     keras.utils.set_random_seed(run.seed)
-    model = _compiled(recipe)
-    batches = _batches([pair(study, recipe, sample) for sample in splits.fit], recipe, run.seed)
+    averaged = _built(recipe)
+    learner = _learner(recipe, averaged.get_weights() if start is None else start)
+    kept, made_by = run.checkpoints / f"{run.stage}{CHECKPOINT}", _made_by(study, recipe, splits, run)
+    learner.restore(kept, made_by)
+    pairs = [pair(study, recipe, sample) for sample in splits.fit]
     contract = draft(study, recipe, "fitting")
-    predict = _predictor(model, contract)
-    for epoch, (done, loss) in enumerate(_epochs(model, recipe, batches, run.minutes), start=1):
-        checked = {}
+    predict = _predictor(averaged, contract)
+    for done, loss in _epochs(learner, recipe, pairs, run):
+        epoch, checked = -(-learner.steps // recipe.steps), {}
+        if epoch % EPOCHS_BETWEEN_CHECKS == 0 or done == 1:
+            learner.save(kept, made_by)
         if epoch % EPOCHS_BETWEEN_CHECKS == 0:
-            model.save(run.checkpoints / CHECKPOINT)
+            averaged.set_weights(learner.averaged())
             checked = _check(study, contract, predict, splits.choose)
-        run.report(epoch, epoch * recipe.steps, done, {"loss": loss} | checked)
-    if recipe.averaging:
-        model.optimizer.finalize_variable_values(model.trainable_weights)
+        run.report(epoch, learner.steps, done, {"loss": loss} | checked)
+    averaged.set_weights(learner.averaged())
     _show(contract, predict, splits.choose, run.tracker)
-    fitted = _built(recipe)
-    fitted.set_weights(model.get_weights())
-    return fitted
+    return averaged
 
 
 def _built(recipe: SegmenterRecipe) -> Any:
@@ -78,78 +87,74 @@ def _built(recipe: SegmenterRecipe) -> Any:
     return build[recipe.architecture](recipe.filters)
 
 
-def _compiled(recipe: SegmenterRecipe) -> Any:
-    import keras
+def _learner(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learner:
+    """A network that is to learn, with these weights to begin with."""
+    from bioseg.models import keras_unet
+    from bioseg.models.keras_torch_layers import FusedBatchNormalization
 
-    model = _built(recipe)
-    averaging = {"use_ema": True, "ema_momentum": recipe.averaging} if recipe.averaging else {}
-    optimiser = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay, **averaging)
-    model.compile(optimiser, {"bce": _cross_entropy, "bce+dice": _cross_entropy_and_dice}[recipe.loss])
-    return model
+    plain = recipe.architecture == "plain_unet"
+    network = _built(recipe) if plain else keras_unet.unet(recipe.filters, FusedBatchNormalization)
+    if [weight.shape for weight in weights] != [weight.shape for weight in network.weights]:
+        raise InvalidInput(
+            f"the network to start from is none of {recipe.architecture} {recipe.filters}: start from nothing"
+        )
+    network.set_weights(weights)
+    return Learner(network, recipe)
 
 
-def _cross_entropy(truth: Any, probability: Any) -> Any:
-    import keras
-
-    return keras.ops.mean(keras.losses.binary_crossentropy(truth, probability))
-
-
-def _cross_entropy_and_dice(truth: Any, probability: Any) -> Any:
-    """Add the soft Dice loss of the whole batch (Milletari et al., "V-Net", 2016) to the cross-entropy."""
-    from keras import ops
-
-    overlap = 2 * ops.sum(truth * probability) + 1
-    return _cross_entropy(truth, probability) + 1 - overlap / (ops.sum(truth) + ops.sum(probability) + 1)
+def _made_by(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) -> dict[str, str]:
+    """What a fit has to share with the one that it goes on from."""
+    return {"study": study.name, "recipe": repr(recipe), "seed": str(run.seed), "fitted on": digest(splits.fit)}
 
 
 def _epochs(
-    model: Any, recipe: SegmenterRecipe, batches: Iterator[tuple[Floats, Floats]], minutes: float | None
+    learner: Learner, recipe: SegmenterRecipe, pairs: Sequence[Pair], run: Run
 ) -> Iterator[tuple[float, float]]:
     """Train until the budget is used up; yields the share done and mean loss of each epoch, the last maybe short."""
-    budget = Budget(recipe.epochs * recipe.steps, minutes)
+    budget = Budget(recipe.epochs * recipe.steps, run.minutes)
     cosine = WarmCosine(recipe.learning_rate)
-    step = 0
-    while budget.done(step) < 1:
+    for step in range(learner.steps):
+        cosine.rate(step, budget.done(step))
+    while budget.done(learner.steps) < 1:
         losses = []
         for _ in range(recipe.steps):
-            done = budget.done(step)
+            done = budget.done(learner.steps)
             if done == 1:
                 break
-            if recipe.schedule == "cosine":
-                model.optimizer.learning_rate = cosine.rate(step, done)
-            losses.append(float(model.train_on_batch(*next(batches))))
-            step += 1
-        model.reset_metrics()
-        yield budget.done(step), float(np.mean(losses))
+            rate = cosine.rate(learner.steps, done) if recipe.schedule == "cosine" else recipe.learning_rate
+            losses.append(learner.learn(*_batch(pairs, recipe, np.random.default_rng([run.seed, learner.steps])), rate))
+        yield budget.done(learner.steps), float(np.mean(losses))
 
 
-def _batches(pairs: Sequence[Pair], recipe: SegmenterRecipe, seed: int) -> Iterator[tuple[Floats, Floats]]:
-    """Random views without end: images and masks, each (batch, 1, size, size)."""
-    rng = np.random.default_rng(seed)
-    while True:
-        chosen = [pairs[int(rng.integers(len(pairs)))] for _ in range(recipe.batch)]
-        views = [view(image, mask, recipe.size, recipe.augmentation, rng) for image, mask in chosen]
-        yield _stacked([image for image, _ in views]), _stacked([mask for _, mask in views])
-
-
-def _stacked(maps: Sequence[NDArray[Any]]) -> Floats:
-    """Maps (H, W) -> (N, 1, H, W)."""
-    return np.stack(maps)[:, np.newaxis].astype(np.float32)
+def _batch(pairs: Sequence[Pair], recipe: SegmenterRecipe, rng: np.random.Generator) -> Pair:
+    """Random views: images (batch, 1, size, size) and targets (batch, 2, size, size), see `pair`."""
+    chosen = [pairs[int(rng.integers(len(pairs)))] for _ in range(recipe.batch)]
+    views = [view(image, target, recipe.size, recipe.augmentation, rng) for image, target in chosen]
+    targets = np.stack([target for _, target in views]).transpose(0, 3, 1, 2)
+    return np.stack([image for image, _ in views])[:, np.newaxis], np.ascontiguousarray(targets)
 
 
 def pair(study: Study, recipe: SegmenterRecipe, sample: Sample) -> Pair:
-    """Image (H, W) on the network's scale and mask (H, W) of 0 and 1; of the recipe's size if it squeezes images."""
+    """Image (H, W) on the network's scale and target (H, W, 2): foreground of 0 and 1, and the weight of each pixel.
+
+    Both are of the recipe's size if it squeezes images.
+    """
     gray = images.grayscale(pixels.image(sample))
     image = images.standardise(gray) if recipe.normalisation == "standard" else gray
-    mask = pixels.foreground(sample, study.foreground_value).astype(np.uint8)
+    mask = pixels.foreground(sample, study.foreground_value)
     if image.shape != mask.shape:
         raise DatasetError(f"{sample.image} and its label image differ in size: pair them again")
-    if recipe.view == "crop":
-        return image, mask
-    square = (recipe.size, recipe.size)
-    shrinking = cv2.INTER_AREA if min(image.shape) > recipe.size else cv2.INTER_LINEAR
+    if recipe.view == "resize":
+        image, mask = _squeezed(image, mask, recipe.size)
+    weight = 1 + recipe.border * closeness(mask, recipe.border_width) if recipe.border else np.ones(mask.shape)
+    return image, np.stack([mask, weight], axis=-1).astype(np.float32)
+
+
+def _squeezed(image: Floats, mask: NDArray[np.bool_], side: int) -> tuple[Floats, NDArray[np.bool_]]:
+    square = (side, side)
+    shrinking = cv2.INTER_AREA if min(image.shape) > side else cv2.INTER_LINEAR
     small = np.asarray(cv2.resize(image, square, interpolation=shrinking), np.float32)
-    return small, np.asarray(cv2.resize(mask, square, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return small, cv2.resize(mask.astype(np.uint8), square, interpolation=cv2.INTER_NEAREST) == 1
 
 
 def _predictor(model: Any, contract: Contract) -> Predictor:

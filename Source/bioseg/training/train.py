@@ -1,13 +1,16 @@
 """From the name of a study to a new version of it: fit, choose, score, keep."""
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bioseg import studies
 from bioseg.bundles import Bundle
@@ -24,6 +27,8 @@ from bioseg.training.packing import pack, settle
 
 SEED = 7
 
+Weights = Sequence[NDArray[np.float32]]
+
 
 def train(  # noqa: PLR0913 - the options of the command
     study_name: str,
@@ -35,11 +40,13 @@ def train(  # noqa: PLR0913 - the options of the command
     minutes: float | None = None,
     version: str | None = None,
     refit: bool = False,
+    start: str | None = None,
     progress: Progress = lambda _done, _line: None,
 ) -> Bundle:
     """Fit a recipe of a study, track it in MLflow, and add the scored bundle to the registry.
 
-    A fit that breaks leaves its last checkpoint in `training/<study>/<version>` of the state folder.
+    A fit that breaks leaves its last checkpoint in `training/<study>/<version>` of the state folder. A segmenter of
+    that version that is fitted again by the same settings goes on from there.
 
     Parameters
     ----------
@@ -49,15 +56,17 @@ def train(  # noqa: PLR0913 - the options of the command
         Name of the new version; None: today's date and a number.
     refit
         With the settings chosen, fit again on the samples for choosing too; that network becomes the bundle.
+    start
+        Version whose weights a segmenter begins with; None: random ones.
     progress
         Told the share of a fit that is done, and its figures.
 
     Raises
     ------
     UnknownStudy, InvalidInput
-        When there is no such study or recipe, or the version is no name.
+        When there is no such study or recipe, the version is no name, or the one to start from has other layers.
     BundleError
-        When the version exists.
+        When the version exists, or the one to start from does not.
     DatasetError
         When samples are missing or damaged.
     """
@@ -70,14 +79,15 @@ def train(  # noqa: PLR0913 - the options of the command
     version = new_version(registry.versions(study.name), version, datetime.now(UTC).date())
     draft(study, recipe, version)
     splits = study.splits(data_dir)
-    options = {"recipe": recipe_name, "epochs": epochs, "minutes": minutes}
+    beginning = None if start is None else _weights(registry, study, recipe, start)
+    options = {"recipe": recipe_name, "start": start, "epochs": epochs, "minutes": minutes}
     chosen = [f"--{option} {value}" for option, value in options.items() if value is not None]
     command = " ".join(["bioseg train", study.name, *chosen, *(["--refit"] if refit else [])])
     checkpoints = kept_on_failure(settings.state_dir / "training" / study.name / version)
     with tracked(settings, study.name, f"{version} {recipe_name}") as tracker, checkpoints as folder:
         run = Run(tracker, progress, folder, SEED, minutes)
         fitting = fit_twice if refit else fit_once
-        return fitting(study, recipe, splits, run, registry, version, command)
+        return fitting(study, recipe, splits, run, registry, version, command, beginning)
 
 
 @contextmanager
@@ -89,29 +99,53 @@ def kept_on_failure(folder: Path) -> Iterator[Path]:
 
 
 def fit_once(
-    study: Study, recipe: Recipe, splits: Splits, run: Run, registry: Registry, version: str, command: str
+    study: Study,
+    recipe: Recipe,
+    splits: Splits,
+    run: Run,
+    registry: Registry,
+    version: str,
+    command: str,
+    start: Weights | None = None,
 ) -> Bundle:
-    """Fit, choose the settings, score and keep; `command` is what does it again."""
+    """Fit, choose the settings, score and keep; `command` is what does it again, `start` the weights to begin with."""
     run.tracker.parameters(_parameters(recipe, run))
-    network = fit(study, recipe, splits, run)
+    network = fit(study, recipe, splits, run, start)
     provenance = _provenance(run, command)
     return _kept(run, pack(study, recipe, network, splits, registry, version=version, provenance=provenance))
 
 
 def fit_twice(
-    study: Study, recipe: Recipe, splits: Splits, run: Run, registry: Registry, version: str, command: str
+    study: Study,
+    recipe: Recipe,
+    splits: Splits,
+    run: Run,
+    registry: Registry,
+    version: str,
+    command: str,
+    start: Weights | None = None,
 ) -> Bundle:
-    """Fit and choose the settings, then with them fit on the samples for choosing too, score and keep that network."""
+    """Fit and choose the settings, then with them fit on the samples for choosing too, score and keep that network.
+
+    A segmenter goes on from the first fit for its `refit_epochs`; a classifier begins anew.
+    """
     run.tracker.parameters(_parameters(recipe, run))
-    choice = settle(study, recipe, fit(study, recipe, splits, run), splits)
-    joined = Splits(fit=(*splits.fit, *splits.choose), choose=(), score=splits.score)
-    network = fit(study, recipe, joined, replace(run, stage="refit_"))
+    first = fit(study, recipe, splits, run, start)
+    choice = settle(study, recipe, first, splits)
+    joined, again = (
+        Splits(fit=(*splits.fit, *splits.choose), choose=(), score=splits.score),
+        replace(run, stage="refit_"),
+    )
+    if isinstance(recipe, ClassifierRecipe):
+        network = fit(study, recipe, joined, again)
+    else:
+        network = fit(study, replace(recipe, epochs=recipe.refit_epochs), joined, again, first.get_weights())
     provenance = _provenance(run, command)
     bundle = pack(study, recipe, network, joined, registry, version=version, provenance=provenance, choice=choice)
     return _kept(run, bundle)
 
 
-def fit(study: Study, recipe: Recipe, splits: Splits, run: Run) -> Any:
+def fit(study: Study, recipe: Recipe, splits: Splits, run: Run, start: Weights | None = None) -> Any:
     """Fit a network in the framework of its recipe; see `keras_segmenter.fit` and `torch_classifier.fit`."""
     if isinstance(recipe, ClassifierRecipe):
         from bioseg.training import torch_classifier
@@ -119,7 +153,7 @@ def fit(study: Study, recipe: Recipe, splits: Splits, run: Run) -> Any:
         return torch_classifier.fit(study, recipe, splits, run)
     from bioseg.training import keras_segmenter
 
-    return keras_segmenter.fit(study, recipe, splits, run)
+    return keras_segmenter.fit(study, recipe, splits, run, start)
 
 
 def recipe_of(study: Study, name: str, epochs: int | None = None) -> Recipe:
@@ -141,6 +175,16 @@ def new_version(taken: Collection[str], wanted: str | None, today: date) -> str:
     if wanted in taken:
         raise BundleError(f"version {wanted} exists and a version never changes; choose another name")
     return wanted
+
+
+def _weights(registry: Registry, study: Study, recipe: Recipe, version: str) -> Weights:
+    """Weights of a version of a segmenter. Raises InvalidInput for a classifier."""
+    if isinstance(recipe, ClassifierRecipe):
+        raise InvalidInput(f"{study.name} is a classification study: its fits start from nothing")
+    from bioseg.inference import keras_runtime
+
+    weights: Weights = keras_runtime.network(registry.open(study.name, version)).get_weights()
+    return weights
 
 
 def _parameters(recipe: Recipe, run: Run) -> dict[str, object]:

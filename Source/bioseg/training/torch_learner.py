@@ -1,0 +1,126 @@
+"""A network that learns step by step in torch, the average of its weights, and the file that it goes on from."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional
+
+from bioseg.errors import InvalidInput
+from bioseg.study import SegmenterRecipe
+
+EARLY_AVERAGES = 10
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+Floats = NDArray[np.float32]
+
+
+class Learner:
+    """Fits a segmenter.
+
+    Parameters
+    ----------
+    network
+        A `keras.Model` on the torch backend, channels first: (N, 1, H, W) to probabilities of the same shape. Its
+        tensors are laid out channels last, which a CPU convolves faster.
+    recipe
+        Loss, weight decay (of kernels alone) and averaging.
+    """
+
+    def __init__(self, network: Any, recipe: SegmenterRecipe) -> None:
+        self._network = network.to(memory_format=torch.channels_last)
+        self._recipe = recipe
+        # Keras counts the layers of a process in their names; places are the same in each
+        place = {id(weight): f"{number:03}" for number, weight in enumerate(network.weights)}
+        self._weights = {place[id(weight)]: weight.value for weight in network.weights}
+        self._averages = {name: value.detach().clone() for name, value in self._weights.items()}
+        self._learning = {place[id(weight)]: weight.value for weight in network.trainable_weights}
+        kernels = [value for value in self._learning.values() if value.ndim > 1]
+        others = [value for value in self._learning.values() if value.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
+        self._optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+        self.steps = 0
+
+    def learn(self, image: Floats, target: Floats, rate: float) -> float:
+        """Take one step at a learning rate; returns the loss.
+
+        `image` is (N, 1, H, W); `target` (N, 2, H, W) holds the foreground in [0, 1] and the weight of each pixel.
+        """
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        views = torch.from_numpy(image).to(memory_format=torch.channels_last)
+        loss = loss_of(self._network(views, training=True), torch.from_numpy(target), self._recipe.loss)
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        self.steps += 1
+        self._average()
+        return loss.item()
+
+    def averaged(self) -> list[Floats]:
+        """Average of each weight over the steps, in the order of the network's weights, statistics too."""
+        return [value.numpy() for value in self._averages.values()]
+
+    def save(self, file: Path, made_by: Mapping[str, str]) -> None:
+        """Write all that a fit goes on from; `made_by` says what fit it is. A file that is there is replaced whole."""
+        tensors = {f"weight {name}": value.detach() for name, value in self._weights.items()}
+        tensors |= {f"average {name}": value for name, value in self._averages.items()}
+        for name, value in self._learning.items():
+            tensors |= {f"{moment} {name}": self._optimiser.state[value][moment] for moment in MOMENTS}
+        half_written = file.with_suffix(".part")
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, half_written, {**made_by, "steps": str(self.steps)})
+        half_written.replace(file)
+
+    def restore(self, file: Path, made_by: Mapping[str, str]) -> None:
+        """Go on from a saved file when there is one.
+
+        Raises
+        ------
+        InvalidInput
+            When another fit wrote it.
+        """
+        with suppress(FileNotFoundError), safe_open(file, "pt") as saved:
+            found = dict(saved.metadata())
+            self.steps = int(found.pop("steps"))
+            if found != made_by:
+                raise InvalidInput(
+                    f"{file} is of a fit with other settings or data: remove it, or name another version"
+                )
+            self._take(saved)
+
+    def _take(self, saved: Any) -> None:
+        with torch.no_grad():
+            for name, value in self._weights.items():
+                value.copy_(saved.get_tensor(f"weight {name}"))
+                self._averages[name].copy_(saved.get_tensor(f"average {name}"))
+        for name, value in self._learning.items():
+            moments = {
+                moment: torch.empty_like(value).copy_(saved.get_tensor(f"{moment} {name}")) for moment in MOMENTS
+            }
+            self._optimiser.state[value] = {"step": torch.tensor(float(self.steps)), **moments}
+
+    def _average(self) -> None:
+        """Move the averages towards the weights, far at first: the very first weights are random."""
+        momentum = min(self._recipe.averaging, self.steps / (self.steps + EARLY_AVERAGES))
+        weights = [value.detach() for value in self._weights.values()]
+        torch._foreach_lerp_(list(self._averages.values()), weights, 1 - momentum)
+
+
+def loss_of(probability: torch.Tensor, target: torch.Tensor, name: str) -> torch.Tensor:
+    """Weighted mean of the cross-entropy, and with `bce+dice` the soft Dice loss of the whole batch added.
+
+    Milletari et al., "V-Net", 2016. `target` as in `Learner.learn`.
+    """
+    truth, weight = target[:, :1], target[:, 1:]
+    surprise = functional.binary_cross_entropy(probability, truth, weight, reduction="sum") / weight.sum()
+    if name == "bce":
+        return surprise
+    overlap = 2 * (truth * probability).sum() + 1
+    return surprise + 1 - overlap / (truth.sum() + probability.sum() + 1)
