@@ -110,20 +110,23 @@ def _made_by(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) ->
 def _epochs(
     learner: Learner, recipe: SegmenterRecipe, pairs: Sequence[Pair], run: Run
 ) -> Iterator[tuple[float, float]]:
-    """Train until the budget is used up; yields the share done and mean loss of each epoch, the last maybe short."""
+    """Train until the budget is used up; yields the share done and mean loss of each epoch, in the end a share of 1.
+
+    By the clock the last epoch may be short, or hold no step at all: then the loss before it is given again.
+    """
     budget = Budget(recipe.epochs * recipe.steps, run.minutes)
     cosine = WarmCosine(recipe.learning_rate)
     for step in range(learner.steps):
         cosine.rate(step, budget.done(step))
-    while budget.done(learner.steps) < 1:
-        losses = []
-        for _ in range(recipe.steps):
-            done = budget.done(learner.steps)
-            if done == 1:
-                break
+    done, loss = budget.done(learner.steps), float("nan")
+    while done < 1:
+        losses: list[float] = []
+        while len(losses) < recipe.steps and (done := budget.done(learner.steps)) < 1:
             rate = cosine.rate(learner.steps, done) if recipe.schedule == "cosine" else recipe.learning_rate
             losses.append(learner.learn(*_batch(pairs, recipe, np.random.default_rng([run.seed, learner.steps])), rate))
-        yield budget.done(learner.steps), float(np.mean(losses))
+        loss = float(np.mean(losses)) if losses else loss
+        done = budget.done(learner.steps)  # by the clock it may be up only now, with no step left to take
+        yield done, loss
 
 
 def _batch(pairs: Sequence[Pair], recipe: SegmenterRecipe, rng: np.random.Generator) -> Pair:
