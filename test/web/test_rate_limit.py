@@ -99,7 +99,8 @@ def test_without_a_limit_nothing_is_counted(make_platform: Make) -> None:
     client = create_app(platform).test_client()
     statements: list[str] = []
     event.listen(platform.sessions.kw["bind"], "before_cursor_execute", lambda *given: statements.append(str(given[2])))
-    client.get("/api/v1/studies")
+    assert 400 == upload(client).status_code
+    assert any("INSERT INTO requests" in each for each in statements)
     assert [each for each in statements if "rate_windows" in each] == []
 
 

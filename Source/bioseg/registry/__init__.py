@@ -1,4 +1,4 @@
-"""Where bundles live: versions by study, and the champion of each."""
+"""Where bundles live: versions by study, and which of them serves before the first move."""
 
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ class Registry(Protocol):
         ...
 
     def champion(self, study: str) -> str | None:
-        """Version that serves, or None."""
+        """Version that serves as long as the study's ledger has no row, or None."""
         ...
 
     def open(self, study: str, version: str) -> Bundle:
