@@ -23,7 +23,10 @@ def standings() -> Rollouts:
     """Tell how every study stands: its champion, the rollout of a challenger, and what the evidence says of it."""
     platform = context.platform()
     with engine.reading(platform.sessions) as session:
-        known = [evidence.described(session, platform.runtime.aliases(study)) for study in studies.all_studies()]
+        known = [
+            evidence.described(session, platform.runtime.aliases(study), platform.expected_pairs)
+            for study in studies.all_studies()
+        ]
     return Rollouts.model_validate({"rollouts": known})
 
 

@@ -32,11 +32,17 @@ def rule_of(study: str) -> Rule:
     return Rule(goal=promotion.goal, margin=promotion.margin)
 
 
-def collect(session: Session, standing: Standing) -> Evidence:
-    """What the pairs, the clients and the offline gate show of the running rollout."""
+def collect(session: Session, standing: Standing, expected: int | None = None) -> Evidence:
+    """What the pairs, the clients and the offline gate show of the running rollout.
+
+    Parameters
+    ----------
+    expected
+        Pairs that traffic can still bring; None: nobody knows.
+    """
     rollout = str(standing.rollout)
     figures = measured(session, rollout, pairs.seen(session, rollout))
-    return replace(figures, **_split(session, standing), gate=_gate(session, standing))
+    return replace(figures, **_split(session, standing), gate=_gate(session, standing), expected=expected)
 
 
 def measured(session: Session, rollout: str, seen: Seen) -> Evidence:
@@ -57,21 +63,22 @@ def measured(session: Session, rollout: str, seen: Seen) -> Evidence:
     )
 
 
-def told(session: Session, standing: Standing) -> dict[str, Any]:
+def told(session: Session, standing: Standing, expected: int | None = None) -> dict[str, Any]:
     """What a decision on the running rollout rests on, for its row in the ledger; `again` reads it.
 
     Returns
     -------
-    `pairs` (the rollout, how much of it was seen, and its fingerprint), `clients`, `share`, `gate_verdict`, `rule` and
-    `verdict`.
+    `pairs` (the rollout, how much of it was seen, and its fingerprint), `clients`, `share`, `gate_verdict`, `expected`,
+    `rule` and `verdict`.
     """
     rollout = str(standing.rollout)
-    seen, evidence, rule = pairs.seen(session, rollout), collect(session, standing), rule_of(standing.study)
+    seen, evidence, rule = pairs.seen(session, rollout), collect(session, standing, expected), rule_of(standing.study)
     return {
         "pairs": pair_digests.described(session, rollout, seen),
         "clients": None if evidence.clients is None else evidence.clients.tolist(),
         "share": evidence.share,
         "gate_verdict": evidence.gate,
+        "expected": expected,
         "rule": asdict(rule),
         "verdict": verdict.decide(evidence, rule).as_json(),
     }
@@ -85,12 +92,13 @@ def again(session: Session, of: Mapping[str, Any]) -> Mapping[str, Any]:
         clients=None if clients is None else np.array(clients),
         share=of["share"],
         gate=of["gate_verdict"],
+        expected=of["expected"],
     )
     rule = Rule(**{**of["rule"], "errors": Errors(**of["rule"]["errors"])})
     return verdict.decide(evidence, rule).as_json()
 
 
-def described(session: Session, standing: Standing) -> dict[str, Any]:
+def described(session: Session, standing: Standing, expected: int | None = None) -> dict[str, Any]:
     """How a study stands and, while a rollout runs, what is known of it, as JSON takes it.
 
     Returns
@@ -102,7 +110,7 @@ def described(session: Session, standing: Standing) -> dict[str, Any]:
     del known["sequence"]
     if standing.rollout is None:
         return {**known, "pairs": 0, "dropped": 0, "verdict": None, "course": None}
-    seen, rule = collect(session, standing), rule_of(standing.study)
+    seen, rule = collect(session, standing, expected), rule_of(standing.study)
     ran = {kind: [bounds._asdict() for bounds in looks] for kind, looks in verdict.course(seen, rule).items()}
     return {
         **known,
@@ -113,9 +121,9 @@ def described(session: Session, standing: Standing) -> dict[str, Any]:
     }
 
 
-def judge(session: Session, standing: Standing) -> Verdict:
+def judge(session: Session, standing: Standing, expected: int | None = None) -> Verdict:
     """What the rule says of the running rollout at this moment."""
-    return verdict.decide(collect(session, standing), rule_of(standing.study))
+    return verdict.decide(collect(session, standing, expected), rule_of(standing.study))
 
 
 def _gate(session: Session, standing: Standing) -> Any:

@@ -41,7 +41,7 @@ class Judge:
             seen = pairs.seen(session, str(standing.rollout))
             if seen == self._seen.get(str(standing.rollout)):
                 return
-            found = evidence.judge(session, standing)
+            found = evidence.judge(session, standing, self._platform.expected_pairs)
         self._seen[str(standing.rollout)] = seen
         log.info("%s %s: %s, %s", standing.study, standing.challenger, found.verdict, found.reason)
         if self._platform.settings.automatic == "act":

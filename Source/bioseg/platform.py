@@ -57,6 +57,11 @@ class Platform(Models):
     arms: Arms
     pool: ThreadPoolExecutor
 
+    @property
+    def expected_pairs(self) -> int | None:
+        """Pairs that traffic can still bring a rollout: none where no request is sampled; None: nobody knows."""
+        return None if self.settings.shadow_sample > 0 else 0
+
 
 def open_models(settings: Settings, load: Loader | None = None) -> Models:
     """Open the registry; nothing is written, and models load on first use, by `load` or as the settings say."""

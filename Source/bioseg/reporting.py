@@ -58,7 +58,11 @@ def report(platform: Platform, tell: Tell) -> None:
             rows = session.scalars(select(Decision).filter_by(study=study).order_by(Decision.sequence)).all()
             is_over = rows[-1].rollout != rollout
             moves = _moves(rows, rollout)
-            found = ledger.evidence_of(moves[-1]) if is_over else evidence.told(session, ledger.of(rows[-1]))
+            found = (
+                ledger.evidence_of(moves[-1])
+                if is_over
+                else evidence.told(session, ledger.of(rows[-1]), platform.expected_pairs)
+            )
         tell(study, rollout, [ledger.as_json(row) for row in moves], found, is_over=is_over)
 
 

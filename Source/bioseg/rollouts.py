@@ -217,7 +217,7 @@ def verdict(platform: Platform, study: str) -> dict[str, Any]:
     if standing.rollout is None:
         raise NoRollout(f"{study} has no rollout to judge; start one with `bioseg rollout {study} --strategy shadow`")
     with engine.reading(platform.sessions) as session:
-        return evidence.described(session, standing)
+        return evidence.described(session, standing, platform.expected_pairs)
 
 
 def _share_of(strategy: str, share: float | None) -> float:
@@ -265,7 +265,7 @@ def _live(platform: Platform, before: Standing) -> dict[str, Any]:
     if before.rollout is None:
         return {}
     with engine.reading(platform.sessions) as session:
-        return evidence.told(session, before)
+        return evidence.told(session, before, platform.expected_pairs)
 
 
 def _move(

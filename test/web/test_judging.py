@@ -219,3 +219,11 @@ def test_an_operator_may_promote_while_live_quality_is_not_measured(open_platfor
     rollouts.promote(platform, "membrane", **BY)
     assert CHALLENGER == standing(platform).champion
     assert ledger.evidence_of(last(platform))["verdict"]["live_quality"] is False
+
+
+def test_a_rollout_whose_requests_are_not_sampled_can_never_be_decided(open_platform: Make) -> None:
+    platform = open_platform(shadow_sample=0)
+    start(platform)
+    found = rollouts.verdict(platform, "membrane")["verdict"]
+    assert "inconclusive" == found["verdict"]
+    assert "Traffic can bring 0 more pairs" in found["reason"]
