@@ -244,6 +244,16 @@ class RecordPage(BaseModel):
     next_cursor: int | None = Field(description="`cursor` of the next page; null on the last one.")
 
 
+class Dataset(BaseModel):
+    """Where images that a study learns from or is measured on come from."""
+
+    name: str = Field(examples=["isbi2012"])
+    title: str
+    citation: str
+    licence: str = Field(examples=["free for research with citation"])
+    source: str = Field(description="Address of the publisher's page.")
+
+
 class Study(BaseModel):
     """A study with its versions."""
 
@@ -256,6 +266,9 @@ class Study(BaseModel):
     challenger: str | None
     screened_by: str | None
     accepts: list[str]
+    notice: str = Field(description="What to know before relying on an answer.")
+    known_failures: list[str] = Field(description="Where the model is known to err.")
+    datasets: list[Dataset]
 
 
 STUDIES: Any = list[Study]
