@@ -7,7 +7,7 @@ from apiflask.fields import UploadFile
 from flask import url_for
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from bioseg import service
+from bioseg import service, studies
 from bioseg.database.tables import RequestRecord
 
 Verdict = Literal["accept", "ask", "reject"]
@@ -54,7 +54,7 @@ class ClassifyForm(Given):
 class SegmentForm(ClassifyForm):
     """Upload of one image to segment (multipart)."""
 
-    study: Name = Field("membrane", description="Name of a segmentation study.", examples=["membrane"])
+    study: Name = Field(studies.DEFAULT, description="Name of a segmentation study.", examples=["membrane"])
 
 
 class Feedback(Given):

@@ -8,6 +8,9 @@ from bioseg.datasets import Dataset
 from bioseg.errors import InvalidInput, UnknownStudy
 from bioseg.study import Study
 
+DEFAULT = "membrane"
+"""The lead study: what a call, a command or the page means that names none."""
+
 
 @cache
 def all_studies() -> dict[str, Study]:
