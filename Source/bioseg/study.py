@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bioseg.datasets import Splits
+from bioseg.datasets import Dataset, Splits
 from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.augment_picture import PictureView
 
 Task = Literal["segmentation", "classification"]
+NOTICE = "Research use, not for diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,12 @@ class Study:
         Classification study whose champion screens uploads; None: no screen.
     accepts
         Kinds, of the screening study's classes, that this study accepts.
+    datasets
+        Where its samples come from, every source of its splits.
+    known_failures
+        Where its model is known to err, a sentence each; model card, API and page tell them.
+    notice
+        What everybody has to know who relies on an answer.
     """
 
     name: str
@@ -198,3 +205,6 @@ class Study:
     drawn: Drawn | None = None
     screened_by: str | None = None
     accepts: tuple[str, ...] = ()
+    datasets: tuple[Dataset, ...] = ()
+    known_failures: tuple[str, ...] = ()
+    notice: str = NOTICE

@@ -64,7 +64,7 @@ def test_every_command_that_reports_reports_as_json() -> None:
         ("evaluate kinds --images {out} --labels {out}", "held-out split only"),
         ("evaluate kinds --foreground 1", "no --foreground"),
         ("evaluate membrane --corrupted", "--corrupted is for classification"),
-        ("data fetch nonsense", "no dataset 'nonsense'; there are: isbi2012"),
+        ("data fetch nonsense", "no dataset 'nonsense'; there are: brain_4class"),
         ("data audit nonsense", "no study 'nonsense'"),
         ("data audit membrane", "BIOSEG_DATA_DIR is not set"),
         ("train membrane --epochs 0", "not in the range"),
