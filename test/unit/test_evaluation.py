@@ -51,7 +51,7 @@ def test_the_opposite_of_the_truth_overlaps_nowhere(sections):
 def test_regions_are_scored_where_the_foreground_is_a_boundary_only(sections):
     objects = replace(MEMBRANE, foreground_is="object")
     report = evaluation.evaluate(objects, SEGMENTER, oracle(sections[:2]), sections[:2])
-    assert set(report.metrics) == {"dice", "iou", "precision", "recall", "accuracy"}
+    assert set(report.metrics) == {"dice", "iou", "precision", "recall", "accuracy", "thresholded_iou"}
 
 
 def test_the_shipped_threshold_and_the_best_one_are_both_given(sections):
