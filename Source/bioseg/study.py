@@ -21,12 +21,15 @@ class SegmenterRecipe:
 
     Parameters
     ----------
-    architecture
-        Name of a network in `models`.
+    framework, architecture
+        Where the network is built, and its name in `models`. All are fitted by the same loop.
+    channels
+        1: gray images, 3: RGB.
     filters
         Channels of each of its levels.
     view
-        `crop`: random square windows. `resize`: the whole image squeezed to the square.
+        `crop`: random square windows, and images of any size are served. `resize`: the whole image squeezed to the
+        square; the probability is stretched back.
     size
         Side of the square, pixels.
     epochs, refit_epochs, steps, batch
@@ -36,7 +39,7 @@ class SegmenterRecipe:
     schedule
         `cosine`: short warm-up, then down to nearly zero. `constant`.
     loss
-        `bce` (binary cross-entropy) or `bce+dice`.
+        `bce` (binary cross-entropy), `dice` or `bce+dice`.
     border, border_width
         A foreground pixel between two regions weighs 1 + border * exp(-(d / border_width)**2 / 2) in the cross-entropy,
         d being the sum of its distances, pixels, to both. At 0 all pixels weigh 1.
@@ -48,7 +51,9 @@ class SegmenterRecipe:
         As in the bundle's contract.
     """
 
-    architecture: str = "unet"
+    framework: Literal["keras", "torch"] = "keras"
+    architecture: Literal["unet", "plain_unet", "bcdunet"] = "unet"
+    channels: Literal[1, 3] = 1
     filters: tuple[int, ...] = (8, 32, 64, 128, 256)
     view: Literal["crop", "resize"] = "crop"
     size: int = 256
@@ -58,7 +63,7 @@ class SegmenterRecipe:
     batch: int = 4
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["bce", "bce+dice"] = "bce+dice"
+    loss: Literal["bce", "dice", "bce+dice"] = "bce+dice"
     border: float = 0.0
     border_width: float = 5.0
     weight_decay: float = 1e-3

@@ -13,6 +13,7 @@ from bioseg.datasets import Sample, Splits, files_in, pair_by_stem, split_by_gro
 from bioseg.datasets.fingerprints import regroup
 
 NAME = "skin_isic2018"
+LESION = 255
 
 
 def samples(data_dir: Path) -> tuple[Sample, ...]:
