@@ -1,7 +1,7 @@
-"""Fit a segmenter in Keras on its torch backend."""
+"""Fit a segmenter, in whichever framework its recipe names: the steps are the same."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -14,14 +14,13 @@ from bioseg.datasets.augment import view
 from bioseg.errors import DatasetError, InvalidInput
 from bioseg.evaluation import segmentation
 from bioseg.inference import Predictor, segmenting
-from bioseg.inference.layout import from_stored, to_stored
-from bioseg.models import keras_torch_backend
+from bioseg.inference.normalising import UNIT, normalised, standard_scale
 from bioseg.study import SegmenterRecipe, Study
 from bioseg.training import Run, Tracker
 from bioseg.training.borders import closeness
 from bioseg.training.contracts import draft
 from bioseg.training.schedules import Budget, WarmCosine
-from bioseg.training.torch_learner import Learner
+from bioseg.training.torch_learner import Learnable, Learner
 
 CHECKPOINT = "last.safetensors"
 EPOCHS_BETWEEN_CHECKS = 5
@@ -45,7 +44,7 @@ def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: 
 
     Returns
     -------
-    A `keras.Model` with averaged weights, ready for export.
+    A `keras.Model` or `models.torch_unet.UNet` with averaged weights, ready for export.
 
     Raises
     ------
@@ -56,17 +55,16 @@ def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: 
     """
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
-    keras_torch_backend.use_torch()
-    import keras
-
-    keras.utils.set_random_seed(run.seed)
-    averaged = _built(recipe)
-    learner = _learner(recipe, averaged.get_weights() if start is None else start)
+    framework = _framework(recipe)
+    averaged = framework.built(recipe, run.seed)
+    if start is not None:
+        _start_with(averaged, start, recipe)
+    learner = Learner(framework.learnable(recipe, averaged.get_weights()), recipe)
     kept, made_by = run.checkpoints / f"{run.stage}{CHECKPOINT}", _made_by(study, recipe, splits, run)
     learner.restore(kept, made_by)
     pairs = [pair(study, recipe, sample) for sample in splits.fit]
     contract = draft(study, recipe, "fitting")
-    predict = _predictor(averaged, contract)
+    predict = framework.predictor(averaged, contract)
     for done, loss in _epochs(learner, recipe, pairs, run):
         epoch, checked = -(-learner.steps // recipe.steps), {}
         if epoch % EPOCHS_BETWEEN_CHECKS == 0 or done == 1:
@@ -80,26 +78,32 @@ def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: 
     return averaged
 
 
-def _built(recipe: SegmenterRecipe) -> Any:
-    from bioseg.models import keras_unet
+class _Framework(Protocol):
+    """What a framework builds; a network of it has `get_weights` and `set_weights`."""
 
-    build: dict[str, Callable[..., Any]] = {"unet": keras_unet.unet, "plain_unet": keras_unet.plain_unet}
-    return build[recipe.architecture](recipe.filters)
+    def built(self, recipe: SegmenterRecipe, seed: int) -> Any: ...
+
+    def learnable(self, recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learnable: ...
+
+    def predictor(self, network: Any, contract: Contract) -> Predictor: ...
 
 
-def _learner(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learner:
-    """A network that is to learn, with these weights to begin with."""
-    from bioseg.models import keras_unet
-    from bioseg.models.keras_torch_layers import FusedBatchNormalization
+def _framework(recipe: SegmenterRecipe) -> _Framework:
+    if recipe.framework == "torch":
+        from bioseg.training import torch_segmenter
 
-    plain = recipe.architecture == "plain_unet"
-    network = _built(recipe) if plain else keras_unet.unet(recipe.filters, FusedBatchNormalization)
-    if [weight.shape for weight in weights] != [weight.shape for weight in network.weights]:
+        return torch_segmenter
+    from bioseg.training import keras_segmenter
+
+    return keras_segmenter
+
+
+def _start_with(network: Any, weights: Sequence[Floats], recipe: SegmenterRecipe) -> None:
+    if [weight.shape for weight in weights] != [weight.shape for weight in network.get_weights()]:
         raise InvalidInput(
             f"the network to start from is none of {recipe.architecture} {recipe.filters}: start from nothing"
         )
     network.set_weights(weights)
-    return Learner(network, recipe)
 
 
 def _made_by(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) -> dict[str, str]:
@@ -130,41 +134,34 @@ def _epochs(
 
 
 def _batch(pairs: Sequence[Pair], recipe: SegmenterRecipe, rng: np.random.Generator) -> Pair:
-    """Random views: images (batch, 1, size, size) and targets (batch, 2, size, size), see `pair`."""
+    """Random views: images (batch, channels, size, size) and targets (batch, 2, size, size), see `pair`."""
     chosen = [pairs[int(rng.integers(len(pairs)))] for _ in range(recipe.batch)]
     views = [view(image, target, recipe.size, recipe.augmentation, rng) for image, target in chosen]
-    targets = np.stack([target for _, target in views]).transpose(0, 3, 1, 2)
-    return np.stack([image for image, _ in views])[:, np.newaxis], np.ascontiguousarray(targets)
+    image, target = (np.stack(part).transpose(0, 3, 1, 2) for part in zip(*views, strict=True))
+    return np.ascontiguousarray(image), np.ascontiguousarray(target)
 
 
 def pair(study: Study, recipe: SegmenterRecipe, sample: Sample) -> Pair:
-    """Image (H, W) on the network's scale and target (H, W, 2): foreground of 0 and 1, and the weight of each pixel.
+    """Image (H, W, channels) on the network's scale and target (H, W, 2): foreground of 0 and 1, and the weight of each pixel.
 
     Both are of the recipe's size if it squeezes images.
     """
-    gray = images.grayscale(pixels.image(sample))
-    image = images.standardise(gray) if recipe.normalisation == "standard" else gray
+    image = _intensities(pixels.image(sample), recipe)
     mask = pixels.foreground(sample, study.foreground_value)
-    if image.shape != mask.shape:
+    if image.shape[:2] != mask.shape:
         raise DatasetError(f"{sample.image} and its label image differ in size: pair them again")
     if recipe.view == "resize":
-        image, mask = _squeezed(image, mask, recipe.size)
+        side = (recipe.size, recipe.size)
+        image = segmenting.squeezed(image, recipe.size)
+        mask = cv2.resize(mask.astype(np.uint8), side, interpolation=cv2.INTER_NEAREST) == 1
     weight = 1 + recipe.border * closeness(mask, recipe.border_width) if recipe.border else np.ones(mask.shape)
     return image, np.stack([mask, weight], axis=-1).astype(np.float32)
 
 
-def _squeezed(image: Floats, mask: NDArray[np.bool_], side: int) -> tuple[Floats, NDArray[np.bool_]]:
-    square = (side, side)
-    shrinking = cv2.INTER_AREA if min(image.shape) > side else cv2.INTER_LINEAR
-    small = np.asarray(cv2.resize(image, square, interpolation=shrinking), np.float32)
-    return small, cv2.resize(mask.astype(np.uint8), square, interpolation=cv2.INTER_NEAREST) == 1
-
-
-def _predictor(model: Any, contract: Contract) -> Predictor:
-    def predict(batch: Floats) -> Floats:
-        return from_stored(model.predict_on_batch(to_stored(batch, contract)), contract)
-
-    return predict
+def _intensities(picture: images.Image, recipe: SegmenterRecipe) -> Floats:
+    """(H, W, channels) on the scale that the contract names."""
+    scale = standard_scale(picture, recipe.channels) if recipe.normalisation == "standard" else UNIT
+    return normalised(picture, recipe.channels, scale)
 
 
 def _check(study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample]) -> dict[str, float]:

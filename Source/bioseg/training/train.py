@@ -146,14 +146,14 @@ def fit_twice(
 
 
 def fit(study: Study, recipe: Recipe, splits: Splits, run: Run, start: Weights | None = None) -> Any:
-    """Fit a network in the framework of its recipe; see `keras_segmenter.fit` and `torch_classifier.fit`."""
+    """Fit a network in the framework of its recipe; see `segmenter.fit` and `torch_classifier.fit`."""
     if isinstance(recipe, ClassifierRecipe):
         from bioseg.training import torch_classifier
 
         return torch_classifier.fit(study, recipe, splits, run)
-    from bioseg.training import keras_segmenter
+    from bioseg.training import segmenter
 
-    return keras_segmenter.fit(study, recipe, splits, run, start)
+    return segmenter.fit(study, recipe, splits, run, start)
 
 
 def recipe_of(study: Study, name: str, epochs: int | None = None) -> Recipe:
