@@ -1,7 +1,7 @@
 """The study: one kind of image and what is done with it. Building one loads no framework and reads no file."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bioseg.datasets import Splits
 from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.augment_picture import PictureView
+from bioseg.errors import InvalidInput
 
 Task = Literal["segmentation", "classification"]
 
@@ -174,6 +175,8 @@ class Study:
         How its model is fitted, by the name that `bioseg train --recipe` takes.
     splits
         Lists the samples to fit on, to choose with and to score on, given the folder of the datasets.
+    protocols
+        Other ways to split, for questions beside the shipped version's, by the name that `--split` takes.
     promotion
         When a new version may become the champion.
     foreground
@@ -200,6 +203,14 @@ class Study:
     foreground: str = ""
     foreground_value: int = 255
     foreground_is: Literal["object", "boundary"] = "object"
+    protocols: Mapping[str, Callable[[Path], Splits]] = field(default_factory=dict)
     drawn: Drawn | None = None
     screened_by: str | None = None
     accepts: tuple[str, ...] = ()
+
+    def under(self, protocol: str) -> "Study":
+        """The same study with the splits of one of its protocols. Raises InvalidInput naming those there are."""
+        if protocol not in self.protocols:
+            there_are = ", ".join(self.protocols) or "none"
+            raise InvalidInput(f"{self.name} has no split {protocol!r} beside its own; there are: {there_are}")
+        return replace(self, splits=self.protocols[protocol])
