@@ -134,7 +134,8 @@ def _intensity(image: Floats, ranges: Augmentation, rng: np.random.Generator) ->
         drift = np.float32(ranges.shading * rng.random()) * _smooth_field(len(image), SHADING_NODES, rng)
         image = image + drift[..., np.newaxis]
     if ranges.blur and rng.random() < OCCASIONAL:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, ranges.blur)).reshape(image.shape)
+        blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, ranges.blur))
+        image = np.asarray(blurred, np.float32).reshape(image.shape)
     if ranges.noise and rng.random() < OCCASIONAL:
         image = image + np.float32(rng.uniform(0, ranges.noise)) * rng.standard_normal(image.shape, np.float32)
     return image

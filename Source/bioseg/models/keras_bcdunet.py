@@ -46,10 +46,12 @@ def bcdunet(
         x = convolve(x, width)
         skips.append(x)
         x = layers.MaxPooling2D()(x)
-    blocks = [convolve(x, bottom)]
+    x = convolve(x, bottom)
+    joined = [x]
     for _ in range(DENSE_BLOCKS - 1):
-        blocks.append(convolve(layers.Concatenate(axis=1)(blocks) if len(blocks) > 1 else blocks[0], bottom))
-    x = layers.Concatenate(axis=1)(blocks)
+        x = convolve(x, bottom)
+        joined.append(x)
+        x = layers.Concatenate(axis=1)(joined)
     for width, skip in zip(reversed(upper), reversed(skips), strict=True):
         x = layers.Conv2DTranspose(width, 2, strides=2)(x)
         x = layers.ReLU()(normalisation(axis=1)(x))
@@ -59,7 +61,7 @@ def bcdunet(
 
 
 def _read_both_ways(skip: keras.KerasTensor, below: keras.KerasTensor, width: int) -> keras.KerasTensor:
-    """tanh of what a ConvLSTM makes of the sequence and another one of its reverse, each convolved by 1 (eq. 6)."""
+    """Read a sequence of two and its reverse; each result is convolved by 1, the tanh of their sum is given (eq. 6)."""
     steps = [layers.Reshape((1, *part.shape[1:]))(part) for part in (skip, below)]
     sequence = layers.Concatenate(axis=1)(steps)
     # a loop over time in the exported graph is none that OpenVINO converts

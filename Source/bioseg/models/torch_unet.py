@@ -68,7 +68,8 @@ class Joined(nn.Module):
 
     def forward(self, skip: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
         """(N, width, H, W) and (N, below, H / 2, W / 2) -> (N, width, H, W)."""
-        return self.convolve(torch.cat([skip, self.enlarge(below)], dim=1))
+        joined: torch.Tensor = self.convolve(torch.cat([skip, self.enlarge(below)], dim=1))
+        return joined
 
 
 def floats(network: UNet) -> list[torch.Tensor]:

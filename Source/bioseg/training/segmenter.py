@@ -142,9 +142,9 @@ def _batch(pairs: Sequence[Pair], recipe: SegmenterRecipe, rng: np.random.Genera
 
 
 def pair(study: Study, recipe: SegmenterRecipe, sample: Sample) -> Pair:
-    """Image (H, W, channels) on the network's scale and target (H, W, 2): foreground of 0 and 1, and the weight of each pixel.
+    """Image (H, W, channels) on the network's scale and target (H, W, 2), both squeezed where the recipe says so.
 
-    Both are of the recipe's size if it squeezes images.
+    The target holds the foreground, 0 or 1, and the weight of each pixel.
     """
     image = _intensities(pixels.image(sample), recipe)
     mask = pixels.foreground(sample, study.foreground_value)

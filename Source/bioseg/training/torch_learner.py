@@ -74,7 +74,7 @@ class Learner:
     def learn(self, image: Floats, target: Floats, rate: float) -> float:
         """Take one step at a learning rate; returns the loss.
 
-        `image` is (N, channels, H, W); `target` (N, 2, H, W) holds the foreground in [0, 1] and the weight of each pixel.
+        `image` is (N, channels, H, W). `target` (N, 2, H, W) holds the foreground in [0, 1] and each pixel's weight.
         """
         for group in self._optimiser.param_groups:
             group["lr"] = rate

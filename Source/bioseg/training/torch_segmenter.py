@@ -7,7 +7,7 @@ import torch
 from bioseg.bundles import Contract
 from bioseg.inference import Predictor
 from bioseg.inference.layout import from_stored, to_stored
-from bioseg.models.torch_unet import UNet, floats
+from bioseg.models.torch_unet import UNet
 from bioseg.study import SegmenterRecipe
 from bioseg.training.torch_learner import Floats, Learnable, channels_last
 
