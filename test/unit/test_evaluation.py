@@ -53,7 +53,21 @@ def test_the_opposite_of_the_truth_overlaps_nowhere(sections):
 def test_regions_are_scored_where_the_foreground_is_a_boundary_only(sections):
     objects = replace(MEMBRANE, foreground_is="object")
     report = evaluation.evaluate(objects, SEGMENTER, oracle(sections[:2]), sections[:2])
-    assert set(report.metrics) == {"dice", "iou", "precision", "recall", "accuracy"}
+    assert set(report.metrics) == {"dice", "iou", "precision", "recall", "accuracy", "thresholded_iou"}
+
+
+def test_an_overlap_that_would_have_to_be_drawn_anew_counts_as_none(sections):
+    half = replace(MEMBRANE, foreground_is="object")
+    report = evaluation.evaluate(half, SEGMENTER, lambda batch: np.ones_like(batch), sections[:2])
+    assert 0 < report.metrics["iou"].mean < 0.65
+    assert report.metrics["thresholded_iou"].mean == 0
+
+
+def test_objects_of_several_sources_are_given_apart(sections):
+    samples = [sections[0], sections[1], replace(sections[2], source="elsewhere")]
+    objects = replace(MEMBRANE, foreground_is="object")
+    report = evaluation.evaluate(objects, SEGMENTER, oracle(samples), samples)
+    assert report.sources == {"isbi2012": {"n": 2, "dice": 1.0}, "elsewhere": {"n": 1, "dice": 1.0}}
 
 
 def test_the_shipped_threshold_and_the_best_one_are_both_given(sections):

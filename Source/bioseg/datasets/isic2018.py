@@ -13,6 +13,7 @@ from bioseg.datasets import Dataset, Sample, Splits, files_in, pair_by_stem, spl
 from bioseg.datasets.fingerprints import regroup
 
 NAME = "skin_isic2018"
+LESION = 255
 DATASET = Dataset(
     name=NAME,
     title="ISIC 2018 task 1: dermoscopy with lesion outlines",

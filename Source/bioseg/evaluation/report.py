@@ -60,7 +60,7 @@ class Report:
     classes
         Recall of each class (classification).
     sources
-        Images, groups and accuracy by source (classification).
+        By source: images, groups and accuracy (classification), or images and mean Dice score (segmentation).
     confusion
         Images by true class (row) and predicted class (column), in the contract's order.
     screens

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from bioseg.metrics.arguments import require_bool, require_same_shape
 
+LEAST_USEFUL_IOU = 0.65
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -29,6 +31,14 @@ class Counts:
     def iou(self) -> float:
         """Jaccard index |P ∩ T| / |P ∪ T|, which is D / (2 - D) of the Dice score D."""
         return self._ratio(self.true_positive, self.false_positive + self.false_negative)
+
+    @property
+    def thresholded_iou(self) -> float:
+        """Jaccard index, or 0 where it is below 0.65: an outline that would have to be drawn anew.
+
+        Codella et al., "Skin lesion analysis toward melanoma detection 2018", arXiv:1902.03368.
+        """
+        return self.iou if self.iou >= LEAST_USEFUL_IOU else 0.0
 
     @property
     def precision(self) -> float:

@@ -45,7 +45,7 @@ def pack(
     Parameters
     ----------
     network
-        What `keras_segmenter.fit` or `torch_classifier.fit` gives; it is left as it is.
+        What `segmenter.fit` or `torch_classifier.fit` gives; it is left as it is.
     splits
         Samples of the study: those for choosing set the thresholds, those for scoring make the metrics.
     provenance
