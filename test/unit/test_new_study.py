@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,15 @@ SECTIONS = 24
 
 
 @pytest.fixture
-def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bioseg: Bioseg) -> Iterator[None]:
+def cells(add_study: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bioseg: Bioseg) -> None:
     """The page's file among the studies, and drawn images where its reader looks for them."""
-    (tmp_path / "studies").mkdir()
-    code = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    (tmp_path / "studies/cells.py").write_text(code, encoding="utf-8")
+    add_study(PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0])
     for number in range(SECTIONS):
         image, interior = twins.membrane_section(number, 64)
         for what, picture in (("image", image), ("mask", interior.astype(np.uint8) * 255)):
             (tmp_path / "data/cells" / what).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(tmp_path / f"data/cells/{what}/{number}.png"), picture)
     monkeypatch.setenv("BIOSEG_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(tmp_path / "studies")])
-    studies.all_studies.cache_clear()
-    yield
-    studies.all_studies.cache_clear()
 
 
 def test_the_page_s_study_is_trained_scored_served_and_gated(cells: None, bioseg: Bioseg, tmp_path: Path) -> None:
