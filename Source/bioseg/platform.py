@@ -14,7 +14,7 @@ from bioseg import images, studies
 from bioseg.arms import Arms
 from bioseg.database import engine
 from bioseg.decoding.confined import Confined
-from bioseg.errors import BiosegError
+from bioseg.errors import BiosegError, BundleError
 from bioseg.locks import Locks
 from bioseg.pictures import Pictures
 from bioseg.queueing import Queue
@@ -127,20 +127,38 @@ def describe_studies(models: Models) -> list[dict[str, object]]:
 
 
 def ready(platform: Platform) -> dict[str, str]:
-    """`ok`, or why not, for the database and for the champion of each study, which has to reproduce its sample."""
+    """`ok`, or why not, for the database and each study in service, whose champion has to reproduce its sample."""
     checks = {"database": "ok"}
     try:
         with engine.reading(platform.sessions) as session:
             session.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         checks["database"] = str(error)
-    for name in studies.all_studies():
+    for name in in_service(platform) if checks["database"] == "ok" else studies.all_studies():
         try:
             platform.runtime.prove_again(platform.arms.champion(name))
             checks[name] = "ok"
         except BiosegError as error:
             checks[name] = str(error)
     return checks
+
+
+def in_service(models: Models) -> list[str]:
+    """Names of the studies that have a champion, of the lead one, and of what screens them.
+
+    A study that is new and has no model yet is not among them: it keeps nobody from the others.
+    """
+    known = studies.all_studies()
+    serving = {name for name in known if name == studies.DEFAULT or _may_serve(models, name)}
+    screens = {known[name].screened_by for name in serving}
+    return [name for name in known if name in serving | screens]
+
+
+def _may_serve(models: Models, name: str) -> bool:
+    try:
+        return models.runtime.aliases(name).champion is not None
+    except BundleError:  # where the champion is wanted it is told why there is none
+        return True
 
 
 def warm_up(platform: Platform) -> None:

@@ -123,7 +123,7 @@ def test_no_held_out_images_are_a_failure_that_says_what_to_do(bioseg, tmp_path,
 
 def test_no_dataset_is_a_failure_that_says_what_to_do(bioseg, tmp_path, monkeypatch):
     monkeypatch.setenv("BIOSEG_DATA_DIR", str(tmp_path))
-    assert "fetch the dataset" in bioseg("gate", "membrane", "--candidate", "tiny").failure
+    assert "`bioseg data fetch NAME`" in bioseg("gate", "membrane", "--candidate", "tiny").failure
 
 
 def test_a_damaged_candidate_is_a_failure(bioseg, data, tiny_models, trained):

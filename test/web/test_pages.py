@@ -149,6 +149,14 @@ def test_readyz_checks_the_database_and_each_model(client: FlaskClient) -> None:
     assert answer.json == {"status": "ok", "checks": {"database": "ok", "kinds": "ok", "membrane": "ok"}}
 
 
+def test_a_study_that_has_no_model_yet_keeps_nobody_from_the_others(
+    client: FlaskClient, add_study: Callable[[str], None]
+) -> None:
+    add_study("import dataclasses, bioseg.studies.membrane as m\nSTUDY = dataclasses.replace(m.STUDY, name='new')")
+    listed = [study["name"] for study in client.get("/api/v1/studies").json]
+    assert ["new" in listed, client.get("/readyz").status_code] == [True, 200]
+
+
 def test_readyz_is_red_when_a_model_is_damaged(
     make_platform: Callable[..., Platform], stand_in_models: Path, tmp_path: Path
 ) -> None:
