@@ -89,6 +89,39 @@ def _draw_progress(done: float, line: str) -> None:
 
 @click.command()
 @click.argument("study")
+@click.option("--recipe", default="default", show_default=True, help="One of the study's recipes.")
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="In all, earlier ones counted.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="After which no further trial begins.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Of the recipe's steps that a trial takes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def tune(study: str, recipe: str, trials: int, minutes: float | None, share: float, *, as_json: bool) -> None:
+    """Search for better settings of a recipe of STUDY by short fits, each tracked and judged on the choosing split.
+
+    A search that broke off goes on when the command is given again. What wins in short fits is to be fitted whole.
+    """
+    from bioseg.training import optuna_tuning
+
+    found = optuna_tuning.tune(
+        study,
+        recipe,
+        configuration.load(),
+        data_dir(),
+        trials=trials,
+        minutes=minutes,
+        share=share,
+        progress=_draw_progress,
+    )
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.as_text())
+
+
+@click.command()
+@click.argument("study")
 @click.option("--version", help="Instead of the champion.")
 @SPLIT
 @click.option("--images", type=FOLDER, help="Folder of images; with --labels, instead of the held-out split.")
@@ -192,4 +225,4 @@ def bench(*, as_json: bool) -> None:
     click.echo(json.dumps(report, indent=2) if as_json else benchmark.as_text(report))
 
 
-COMMANDS = (list_studies, train, evaluate, quantise, bench)
+COMMANDS = (list_studies, train, tune, evaluate, quantise, bench)
