@@ -41,7 +41,7 @@ class SegmenterRecipe:
     schedule
         `cosine`: short warm-up, then down to nearly zero. `constant`.
     loss
-        `bce` (binary cross-entropy), `dice` or `bce+dice`.
+        `bce` (binary cross-entropy), `dice`, `bce+dice`, `focal` or `bce+cldice`, see `training.torch_losses`.
     border, border_width
         A foreground pixel between two regions weighs 1 + border * exp(-(d / border_width)**2 / 2) in the cross-entropy,
         d being the sum of its distances, pixels, to both. At 0 all pixels weigh 1.
@@ -65,7 +65,7 @@ class SegmenterRecipe:
     batch: int = 4
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["bce", "dice", "bce+dice"] = "bce+dice"
+    loss: Literal["bce", "dice", "bce+dice", "focal", "bce+cldice"] = "bce+dice"
     border: float = 0.0
     border_width: float = 5.0
     weight_decay: float = 1e-3

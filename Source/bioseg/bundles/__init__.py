@@ -4,7 +4,7 @@ A bundle is a folder `<study>/<version>/` that holds
 
 - `bundle.json`: the manifest below,
 - `model.onnx`: the graph that is served,
-- `model.keras` or `model.safetensors`: the weights in their own framework,
+- `model.keras` or `model.safetensors`: the weights in their own framework, in float whatever the graph computes in,
 - `sample.npz`: `input` (N, H, W, C) float32 as the network takes it, and `output` that it must give,
 - `CARD.md`: the model card.
 """
