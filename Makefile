@@ -95,6 +95,8 @@ picture: setup ## with `make serve` running, take the README's pictures of the p
 
 train: $(VENV)/everything ## fit the shipped models again (BIOSEG_DATA_DIR names the datasets)
 	$(BIN)/bioseg train membrane --refit
+	$(BIN)/bioseg train lung
+	$(BIN)/bioseg train skin
 	$(BIN)/bioseg train kinds
 
 # The old lock, even where pyproject.toml has moved on: all that is needed of it is uv.

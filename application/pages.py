@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template
 
 from application import access, context
+from bioseg import studies
 from bioseg.platform import describe_studies
 
 pages = Blueprint("pages", __name__)
@@ -33,6 +34,7 @@ def index() -> str:
     return render_template(
         "index.html",
         studies=describe_studies(platform),
+        default_study=studies.DEFAULT,
         max_upload_mb=platform.settings.max_upload_mb,
         examples=EXAMPLES,
         needs_sign_in=access.needs_token(),

@@ -7,7 +7,7 @@ from apiflask.fields import UploadFile
 from flask import url_for
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from bioseg import service
+from bioseg import service, studies
 from bioseg.database.tables import RequestRecord
 
 Verdict = Literal["accept", "ask", "reject"]
@@ -54,7 +54,7 @@ class ClassifyForm(Given):
 class SegmentForm(ClassifyForm):
     """Upload of one image to segment (multipart)."""
 
-    study: Name = Field("membrane", description="Name of a segmentation study.", examples=["membrane"])
+    study: Name = Field(studies.DEFAULT, description="Name of a segmentation study.", examples=["membrane"])
 
 
 class Feedback(Given):
@@ -244,6 +244,16 @@ class RecordPage(BaseModel):
     next_cursor: int | None = Field(description="`cursor` of the next page; null on the last one.")
 
 
+class Dataset(BaseModel):
+    """Where images that a study learns from or is measured on come from."""
+
+    name: str = Field(examples=["isbi2012"])
+    title: str
+    citation: str
+    licence: str = Field(examples=["free for research with citation"])
+    source: str = Field(description="Address of the publisher's page.")
+
+
 class Study(BaseModel):
     """A study with its versions."""
 
@@ -256,6 +266,9 @@ class Study(BaseModel):
     challenger: str | None
     screened_by: str | None
     accepts: list[str]
+    notice: str = Field(description="What to know before relying on an answer.")
+    known_failures: list[str] = Field(description="Where the model is known to err.")
+    datasets: list[Dataset]
 
 
 STUDIES: Any = list[Study]

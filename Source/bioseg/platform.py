@@ -24,6 +24,7 @@ from bioseg.settings import Settings
 from bioseg.storage import open_blobs
 from bioseg.telemetry import tracking_server
 
+TOLD_OF_DATASETS = ("name", "title", "citation", "licence", "source")
 DECODERS = 2
 """Files that one process decodes at once."""
 Decoder = Callable[[bytes, images.Limits], images.Image]
@@ -131,6 +132,9 @@ def describe_studies(models: Models) -> list[dict[str, object]]:
             "challenger": standings[study.name].challenger,
             "screened_by": study.screened_by,
             "accepts": list(study.accepts),
+            "notice": study.notice,
+            "known_failures": list(study.known_failures),
+            "datasets": [{name: getattr(each, name) for name in TOLD_OF_DATASETS} for each in study.datasets],
         }
         for study in studies.all_studies().values()
     ]

@@ -1,18 +1,20 @@
 """The study: one kind of image and what is done with it. Building one loads no framework and reads no file."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bioseg.datasets import Splits
+from bioseg.datasets import Dataset, Splits
 from bioseg.datasets.augment import Augmentation
 from bioseg.datasets.augment_picture import PictureView
+from bioseg.errors import InvalidInput
 
 Task = Literal["segmentation", "classification"]
+NOTICE = "Research use, not for diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,15 @@ class SegmenterRecipe:
 
     Parameters
     ----------
-    architecture
-        Name of a network in `models`.
+    framework, architecture
+        Where the network is built, and its name in `models`. All are fitted by the same loop.
+    channels
+        1: gray images, 3: RGB.
     filters
         Channels of each of its levels.
     view
-        `crop`: random square windows. `resize`: the whole image squeezed to the square.
+        `crop`: random square windows, and images of any size are served. `resize`: the whole image squeezed to the
+        square; the probability is stretched back.
     size
         Side of the square, pixels.
     epochs, refit_epochs, steps, batch
@@ -36,7 +41,7 @@ class SegmenterRecipe:
     schedule
         `cosine`: short warm-up, then down to nearly zero. `constant`.
     loss
-        `bce` (binary cross-entropy) or `bce+dice`.
+        `bce` (binary cross-entropy), `dice` or `bce+dice`.
     border, border_width
         A foreground pixel between two regions weighs 1 + border * exp(-(d / border_width)**2 / 2) in the cross-entropy,
         d being the sum of its distances, pixels, to both. At 0 all pixels weigh 1.
@@ -48,7 +53,9 @@ class SegmenterRecipe:
         As in the bundle's contract.
     """
 
-    architecture: str = "unet"
+    framework: Literal["keras", "torch"] = "keras"
+    architecture: Literal["unet", "plain_unet", "bcdunet"] = "unet"
+    channels: Literal[1, 3] = 1
     filters: tuple[int, ...] = (8, 32, 64, 128, 256)
     view: Literal["crop", "resize"] = "crop"
     size: int = 256
@@ -58,7 +65,7 @@ class SegmenterRecipe:
     batch: int = 4
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["bce", "bce+dice"] = "bce+dice"
+    loss: Literal["bce", "dice", "bce+dice"] = "bce+dice"
     border: float = 0.0
     border_width: float = 5.0
     weight_decay: float = 1e-3
@@ -169,6 +176,8 @@ class Study:
         How its model is fitted, by the name that `bioseg train --recipe` takes.
     splits
         Lists the samples to fit on, to choose with and to score on, given the folder of the datasets.
+    protocols
+        Other ways to split, for questions beside the shipped version's, by the name that `--split` takes.
     promotion
         When a new version may become the champion.
     foreground
@@ -183,6 +192,12 @@ class Study:
         Classification study whose champion screens uploads; None: no screen.
     accepts
         Kinds, of the screening study's classes, that this study accepts.
+    datasets
+        Where its samples come from, every source of its splits.
+    known_failures
+        Where its model is known to err, a sentence each; model card, API and page tell them.
+    notice
+        What everybody has to know who relies on an answer.
     """
 
     name: str
@@ -195,6 +210,17 @@ class Study:
     foreground: str = ""
     foreground_value: int = 255
     foreground_is: Literal["object", "boundary"] = "object"
+    protocols: Mapping[str, Callable[[Path], Splits]] = field(default_factory=dict)
     drawn: Drawn | None = None
     screened_by: str | None = None
     accepts: tuple[str, ...] = ()
+    datasets: tuple[Dataset, ...] = ()
+    known_failures: tuple[str, ...] = ()
+    notice: str = NOTICE
+
+    def under(self, protocol: str) -> "Study":
+        """The same study with the splits of one of its protocols. Raises InvalidInput naming those there are."""
+        if protocol not in self.protocols:
+            there_are = ", ".join(self.protocols) or "none"
+            raise InvalidInput(f"{self.name} has no split {protocol!r} beside its own; there are: {there_are}")
+        return replace(self, splits=self.protocols[protocol])

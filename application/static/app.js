@@ -5,7 +5,12 @@ import { element, find, findAll, say, size } from "./dom.js";
 import * as past from "./history.js";
 import { show } from "./result.js";
 import * as signIn from "./sign-in.js";
+import * as studies from "./studies.js";
 
+const WORDS = {
+  segmentation: { call: "segment", verb: "Segment", working: "Screening, then drawing the mask", none: "A mask of it" },
+  classification: { call: "classify", verb: "Classify", working: "Screening, then telling the class", none: "A class of it" },
+};
 const MAX_BYTES = Number(document.body.dataset.maxUploadMb) * 2 ** 20;
 
 let chosen = null;
@@ -22,16 +27,17 @@ function choose(file) {
   preview.onload = () => (preview.hidden = false);
   preview.onerror = () => (preview.hidden = true);
   enable();
-  find("#segment").focus();
+  find("#run").focus();
 }
 
 function enable() {
-  for (const button of findAll("#segment, [data-classify]")) button.disabled = working || chosen === null;
+  for (const button of findAll("#run, [data-screen]")) button.disabled = working || chosen === null;
   for (const button of findAll("[data-example]")) button.disabled = working;
 }
 
-async function run(task, study, file, options = {}) {
+async function run(study, file, options = {}) {
   if (working || file === null) return;
+  const words = WORDS[study.task];
   if (file.size > MAX_BYTES) {
     const detail = `${file.name} has ${size(file.size)}. Crop, shrink or compress it.`;
     return report(new Problem({ title: "The file is too large", detail }));
@@ -40,12 +46,12 @@ async function run(task, study, file, options = {}) {
   enable();
   clear();
   try {
-    const fields = { image: file, study, label: label(task), override: options.override ? "true" : null };
-    const answer = await upload(task, fields, progress);
+    const fields = { image: file, study: study.name, label: label(study), override: options.override ? "true" : null };
+    const answer = await upload(words.call, fields, (phase, done) => progress(words, phase, done));
     await open(await call(`requests/${answer.id}`));
     say("The result is ready.");
   } catch (problem) {
-    report(problem, options.override ? null : () => run(task, study, file, { override: true }));
+    report(problem, study, options.override ? null : () => run(study, file, { override: true }));
   } finally {
     working = false;
     find("#progress").hidden = true;
@@ -54,8 +60,9 @@ async function run(task, study, file, options = {}) {
   }
 }
 
-function label(task) {
-  return task === "segment" ? find("input[name=label]:checked").value || null : null;
+// The offered labels are those of the chosen study; a screen has others.
+function label(study) {
+  return study === studies.chosen() ? find("input[name=label]:checked").value || null : null;
 }
 
 function clear() {
@@ -63,9 +70,9 @@ function clear() {
   find("#result").hidden = true;
 }
 
-function progress(phase, done) {
+function progress(words, phase, done) {
   const bar = find("#progress-bar");
-  const texts = { upload: `Uploading, ${done} %`, work: "Screening, then drawing the mask", busy: "Busy; waiting for a turn" };
+  const texts = { upload: `Uploading, ${done} %`, work: words.working, busy: "Busy; waiting for a turn" };
   find("#progress").hidden = false;
   find("#progress-text").textContent = texts[phase];
   if (phase === "upload") bar.value = done;
@@ -85,18 +92,18 @@ async function open(record) {
 
 function reportStored(record) {
   const titles = { refused: "The image was not accepted", failed: "The image could not be used" };
-  report(new Problem({ title: titles[record.status], detail: record.error, screen: record.screen }));
+  report(new Problem({ title: titles[record.status], detail: record.error, screen: record.screen }), record);
 }
 
-function report(problem, insist = null) {
+function report(problem, { task } = {}, insist = null) {
   if (!(problem instanceof Problem)) throw problem;
   if (problem.body.status === 401) return;
   const { title, detail, screen } = problem.body;
   const place = find("#problem");
   place.replaceChildren(element("h2", { textContent: title }), element("p", { textContent: screen ? `This image ${screen.reason}.` : detail }));
-  if (screen) place.append(element("p", { className: "quiet", textContent: advice(screen) }));
+  if (screen) place.append(element("p", { className: "quiet", textContent: advice(screen, WORDS[task]) }));
   if (screen?.verdict === "ask" && insist) {
-    const button = element("button", { className: "plain", type: "button", textContent: "Segment anyway" });
+    const button = element("button", { className: "plain", type: "button", textContent: `${WORDS[task].verb} anyway` });
     button.addEventListener("click", insist);
     place.append(element("div", { className: "actions" }, button));
   }
@@ -105,15 +112,22 @@ function report(problem, insist = null) {
   place.scrollIntoView({ block: "nearest" });
 }
 
-function advice(screen) {
+function advice(screen, words) {
   const score = `The screen gives it a probability of ${screen.score.toFixed(2)} to be what this model was made for.`;
   return screen.verdict === "ask"
     ? `${score} You may go on; that is recorded with the request.`
-    : `${score} A mask of it would mean nothing, so none was drawn.`;
+    : `${score} ${words.none} would mean nothing, so there is none.`;
 }
 
-function offerLabels() {
-  const classes = JSON.parse(find("#study").selectedOptions[0].dataset.classes);
+function showStudy() {
+  const study = studies.chosen();
+  find("#run").textContent = WORDS[study.task].verb;
+  find("#examples").hidden = study.name !== find("#examples").dataset.study;
+  studies.describe(find("#about"), study);
+  offerLabels(study.classes);
+}
+
+function offerLabels(classes) {
   const option = (value, text, checked) =>
     element("label", {}, element("input", { type: "radio", name: "label", value, checked }), element("span", { textContent: text }));
   find("#labels").replaceChildren(...classes.map((name) => option(name, name, false)), option("", "don't say", true));
@@ -122,18 +136,18 @@ function offerLabels() {
 async function tryExample(name) {
   const response = await fetch(find(`[data-example="${name}"] img`).src);
   choose(new File([await response.blob()], name, { type: "image/png" }));
-  await run("segment", find("#study").value, chosen);
+  await run(studies.chosen(), chosen);
 }
 
 function wire() {
   find("#file").addEventListener("change", (event) => event.target.files[0] && choose(event.target.files[0]));
-  find("#study").addEventListener("change", offerLabels);
+  find("#study").addEventListener("change", showStudy);
   find("#upload").addEventListener("submit", (event) => {
     event.preventDefault();
-    run("segment", find("#study").value, chosen);
+    run(studies.chosen(), chosen);
   });
-  for (const button of findAll("[data-classify]")) {
-    button.addEventListener("click", () => run("classify", button.dataset.classify, chosen));
+  for (const button of findAll("[data-screen]")) {
+    button.addEventListener("click", () => run(studies.known(button.dataset.screen), chosen));
   }
   for (const button of findAll("[data-example]")) {
     button.addEventListener("click", () => tryExample(button.dataset.example));
@@ -171,7 +185,7 @@ async function begin() {
   await openLinked();
 }
 
-offerLabels();
+showStudy();
 wire();
 signIn.start(begin);
 await past.start(open);

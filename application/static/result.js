@@ -3,6 +3,7 @@
 import { post } from "./calls.js";
 import { copyOf, duration, element, find, findAll, percent } from "./dom.js";
 import { tint } from "./mask.js";
+import * as studies from "./studies.js";
 
 const VERDICTS = { accept: "Accepted", ask: "Doubtful", reject: "Refused" };
 const STAGES = ["decode", "screen", "model", "encode"];
@@ -18,7 +19,7 @@ export async function show(place, record) {
   if (record.task === "segmentation") wireSegmentation(view, record);
   else find("[data-probabilities]", view).append(...bars(record.probabilities));
   const canvas = find("[data-mask]", view);
-  place.replaceChildren(view);
+  place.replaceChildren(view, element("p", { className: "quiet", textContent: studies.known(record.study)?.notice ?? "" }));
   place.hidden = false;
   if (canvas) await tint(canvas, record.mask_url);
 }
@@ -34,16 +35,17 @@ function showVerdict(place, record) {
   place.hidden = screen === null;
   if (screen === null) return;
   place.dataset.verdict = screen.verdict;
-  const words = record.overridden ? "Doubtful, segmented on your word" : VERDICTS[screen.verdict];
+  const words = record.overridden ? "Doubtful, done on your word" : VERDICTS[screen.verdict];
   place.replaceChildren(element("strong", { textContent: words }), ` ${screen.reason}`);
 }
 
 function facts(record) {
   const model = record.version && `${record.study} ${record.version} (${record.arm}${record.precision ? `, ${record.precision}` : ""})`;
-  const screen = record.screen;
+  const { screen } = record;
+  const screenedBy = studies.known(record.study)?.screened_by;
   const shown = {
     Foreground: record.foreground_fraction === null ? null : percent(record.foreground_fraction, 2),
-    "Screen's score": screen && `${screen.score.toFixed(3)} (kinds ${screen.version})`,
+    "Screen's score": screen && `${screen.score.toFixed(3)} (${screenedBy} ${screen.version})`,
     Model: model,
     Size: `${record.width} × ${record.height} pixels`,
     "Your label": record.label,

@@ -133,7 +133,6 @@ def test_hundreds_of_damages_are_told_in_a_few_sentences_of_ours_and_their_numbe
     ("data", "name"),
     [
         (b"%PDF-1.7 ...", "PDF"),
-        (bytes(128) + b"DICM" + bytes(50), "DICOM"),
         (b"\0\0\0\x1cftypheic", "HEIF"),
         (b"\x1f\x8b\x08\0", "gzip"),
     ],
@@ -143,6 +142,14 @@ def test_foreign_format_is_named(data: bytes, name: str) -> None:
 
     assert type(error) is UnsupportedFormat
     assert str(error).startswith(name)
+
+
+@pytest.mark.parametrize("preamble", [bytes(128), GOOD["tiff"][:128]], ids=["empty", "of a TIFF"])
+def test_dicom_is_refused_with_the_remedy(preamble: bytes) -> None:
+    error = refusal(preamble + b"DICM" + bytes(50))
+
+    assert type(error) is UnsupportedFormat
+    assert re.fullmatch(r"DICOM files are not read: .*Export the picture, .* as PNG or TIFF\.", str(error))
 
 
 def test_file_over_the_byte_limit_is_too_large() -> None:

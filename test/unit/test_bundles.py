@@ -27,6 +27,7 @@ SAMPLE = (np.zeros((1, 4, 4, 1), np.float32), np.full((1, 4, 4, 1), 0.25, np.flo
 EMPTY_GRAPH = b"\x3a\x00"
 FIGURE = {"v_rand": {"mean": 0.974, "low": 0.95, "high": 0.99, "n": 5, "method": "Student t"}}
 PROVENANCE = {
+    "notice": "Not for diagnosis.",
     "data": [{"name": "isbi2012", "what": "EM | fly", "citation": "Arganda 2015", "licence": "research"}],
     "splits": {"fit": "abc123"},
     "limits": ["Thin sections only."],
@@ -147,6 +148,7 @@ class TestCard:
         "line",
         [
             "# membrane 1.0.0",
+            "> Not for diagnosis.",
             "Marks membrane in an image: a probability for every pixel.",
             "| isbi2012 | EM \\| fly | Arganda 2015 | research |",
             "| fit | abc123 |",

@@ -44,7 +44,7 @@ def test_every_command_that_reports_reports_as_json() -> None:
         ("segment {image}", "Missing option '--out'"),
         ("segment --out {out}", "Missing argument"),
         ("segment {out}/none.png --out {out}", "does not exist"),
-        ("segment {image} --out {out} --study nonsense", "no study 'nonsense'; there are: kinds, membrane"),
+        ("segment {image} --out {out} --study nonsense", "no study 'nonsense'; there are: "),
         ("segment {image} --out {out} --study kinds", "kinds is a classification study"),
         ("segment {image} --out {out} --version nonsense", "no version 'nonsense'; there are: tiny"),
         (
@@ -58,13 +58,15 @@ def test_every_command_that_reports_reports_as_json() -> None:
         ("classify {image} --study membrane", "membrane is a segmentation study"),
         ("evaluate membrane --images {out}", "--images and --labels go together"),
         ("evaluate membrane --labels {out}", "--images and --labels go together"),
+        ("evaluate membrane --split nonsense", "membrane has no split 'nonsense' beside its own; there are: none"),
+        ("evaluate membrane --split other --images {out} --labels {out}", "give either"),
         ("evaluate membrane --foreground -1", "not in the range"),
         ("evaluate membrane", "BIOSEG_DATA_DIR is not set"),
         ("evaluate membrane --version nonsense", "no version 'nonsense'"),
         ("evaluate kinds --images {out} --labels {out}", "held-out split only"),
         ("evaluate kinds --foreground 1", "no --foreground"),
         ("evaluate membrane --corrupted", "--corrupted is for classification"),
-        ("data fetch nonsense", "no dataset 'nonsense'; there are: isbi2012"),
+        ("data fetch nonsense", "no dataset 'nonsense'; there are: brain_4class"),
         ("data audit nonsense", "no study 'nonsense'"),
         ("data audit membrane", "BIOSEG_DATA_DIR is not set"),
         ("train membrane --epochs 0", "not in the range"),
@@ -103,6 +105,7 @@ def test_wrong_use_ends_with_2_and_says_what_is_allowed(
     [
         ("--recipe nonsense", "no recipe 'nonsense'; there are: default, accurate, seed"),
         ("--name Nonsense", "version 'Nonsense' is no name"),
+        ("--split nonsense", "membrane has no split 'nonsense' beside its own; there are: none"),
     ],
 )
 def test_training_with_unknown_names_is_wrong_use(bioseg: Bioseg, data: Path, arguments: str, reason: str) -> None:
@@ -161,7 +164,8 @@ def test_studies_are_reported_with_their_versions_and_screens(bioseg: Bioseg) ->
         ("kinds", "classification", ["tiny"], "tiny", None, None, []),
         ("membrane", "segmentation", ["tiny"], "tiny", None, "kinds", ["membrane EM"]),
     ]
-    assert expected == [tuple(study[name] for name in names) for study in json.loads(outcome.out)]
+    found = [tuple(study[name] for name in names) for study in json.loads(outcome.out)]
+    assert expected == [study for study in found if study[0] in {"kinds", "membrane"}]
     assert (0, "") == (outcome.code, outcome.err)
 
 

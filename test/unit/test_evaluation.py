@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from bioseg import evaluation, studies
 from bioseg.datasets import Sample, digest, isbi2012, pixels
 from bioseg.errors import DatasetError, WrongTask
+from bioseg.evaluation import classification, page
 from bioseg.evaluation.report import mean_of_shares, share
 from bioseg.testing import twins
 from bioseg.testing.fakes import fake_classifier
@@ -51,7 +53,21 @@ def test_the_opposite_of_the_truth_overlaps_nowhere(sections):
 def test_regions_are_scored_where_the_foreground_is_a_boundary_only(sections):
     objects = replace(MEMBRANE, foreground_is="object")
     report = evaluation.evaluate(objects, SEGMENTER, oracle(sections[:2]), sections[:2])
-    assert set(report.metrics) == {"dice", "iou", "precision", "recall", "accuracy"}
+    assert set(report.metrics) == {"dice", "iou", "precision", "recall", "accuracy", "thresholded_iou"}
+
+
+def test_an_overlap_that_would_have_to_be_drawn_anew_counts_as_none(sections):
+    half = replace(MEMBRANE, foreground_is="object")
+    report = evaluation.evaluate(half, SEGMENTER, lambda batch: np.ones_like(batch), sections[:2])
+    assert 0 < report.metrics["iou"].mean < 0.65
+    assert report.metrics["thresholded_iou"].mean == 0
+
+
+def test_objects_of_several_sources_are_given_apart(sections):
+    samples = [sections[0], sections[1], replace(sections[2], source="elsewhere")]
+    objects = replace(MEMBRANE, foreground_is="object")
+    report = evaluation.evaluate(objects, SEGMENTER, oracle(samples), samples)
+    assert report.sources == {"isbi2012": {"n": 2, "dice": 1.0}, "elsewhere": {"n": 1, "dice": 1.0}}
 
 
 def test_the_shipped_threshold_and_the_best_one_are_both_given(sections):
@@ -199,6 +215,39 @@ def test_asking_counts_as_wrong(tmp_path):
     assert screening.metrics["accepted"].mean == 0.0
     assert screening.metrics["asked"].mean == pytest.approx(1 / 9)
     assert screening.metrics["balanced_accuracy"].mean == 0.5
+
+
+def among_studies(folder, **shown):
+    """The screenings and the table of a membrane and a lung study, on one gray picture of each kind."""
+    screened = (studies.get("membrane"), replace(studies.get("membrane"), name="lung", accepts=("chest X-ray",)))
+    samples = gray_pictures(folder, {kind: number for number, kind in enumerate(KINDS.classes)} | shown)
+    judged = classification.judge(KINDS, CLASSIFIER, brightness_classifier(0.98), samples)
+    screenings = [classification.screening(each, CLASSIFIER, judged, screened) for each in screened]
+    return screenings, classification.admitted(screened, CLASSIFIER, judged)
+
+
+def test_a_mistake_between_two_studies_weighs_as_much_as_their_images(tmp_path):
+    (membrane, lung), _ = among_studies(tmp_path, **{"chest X-ray": 0})
+    figures = [each.metrics["among_studies"] for each in (membrane, lung)]
+    # the one chest X-ray goes to the membranes: it is wrong on one side of each study
+    assert [(each.mean, each.n) for each in figures] == [(0.5, 2), (0.5, 2)]
+
+
+def test_a_picture_of_no_study_does_not_count_among_studies(tmp_path):
+    (membrane, _), _ = among_studies(tmp_path, photo=0)
+    assert (membrane.metrics["among_studies"].mean, membrane.metrics["rejected"].mean) == (1.0, 7 / 8)
+
+
+def test_the_table_has_what_each_study_accepts_of_each_kind(tmp_path):
+    _, table = among_studies(tmp_path, photo=0)
+    assert table["photo"] == {"n": 1, "membrane": 1.0, "lung": 0.0}
+    assert table["chest X-ray"] == {"n": 1, "membrane": 0.0, "lung": 1.0}
+
+
+def test_the_table_is_in_the_text_and_the_page(tmp_path):
+    report = classified(tmp_path, 0.98)
+    assert re.search(r"\nphoto +n 1 .*membrane 0\.0000", report.as_text())
+    assert re.search("<tr><td>photo</td><td>1</td>(<td>0</td>)+</tr>", page.as_html(report, CLASSIFIER))
 
 
 def test_drawn_pictures_join_the_samples(tmp_path):

@@ -125,6 +125,17 @@ class TestForegroundProbability:
         foreground_probability(spy, contract(side=64), picture(100, 300))
         assert spy.shapes == [(1, 64, 64, 1)]
 
+    def test_a_squeezing_network_of_colours_sees_three_channels(self):
+        spy = Spy()
+        foreground_probability(spy, contract(side=64, channels=3), np.zeros((100, 300, 3), np.uint8))
+        assert spy.shapes == [(1, 64, 64, 3)]
+
+    def test_between_the_pixels_of_the_square_the_probability_is_interpolated(self):
+        ramp = np.linspace(0, 1, 8, dtype=np.float32)[np.newaxis, np.newaxis, :, np.newaxis].repeat(8, axis=1)
+        found = foreground_probability(lambda _: ramp, contract(side=8), picture(80, 80))
+        steps = np.diff(found[40])
+        assert (steps.min() >= 0, steps.max() < 0.02) == (True, True)
+
     def test_a_squeezed_result_is_stretched_back(self):
         found = foreground_probability(FakeSegmenter(), contract(side=64), picture(100, 300))
         assert found.shape == (100, 300)

@@ -5,24 +5,19 @@ import pytest
 import torch
 
 from bioseg.errors import InvalidInput
-from bioseg.models import keras_torch_backend
 from bioseg.study import SegmenterRecipe
+from bioseg.training import torch_segmenter
 from bioseg.training.torch_learner import Learner, loss_of
 
-RECIPE = SegmenterRecipe(filters=(2, 4), averaging=0.5)
+RECIPE = SegmenterRecipe(framework="torch", filters=(2, 4), averaging=0.5)
 RNG = np.random.default_rng(5)
 IMAGE = RNG.standard_normal((2, 1, 8, 8), np.float32)
 TARGET = np.stack([IMAGE[:, 0] > 0, np.ones((2, 8, 8))], axis=1).astype(np.float32)
 
 
 def learner(recipe=RECIPE, seed=1):
-    keras_torch_backend.use_torch()
-    import keras
-
-    from bioseg.models import keras_unet
-
-    keras.utils.set_random_seed(seed)
-    return Learner(keras_unet.unet(recipe.filters), recipe)
+    start = torch_segmenter.built(recipe, seed).get_weights()
+    return Learner(torch_segmenter.learnable(recipe, start), recipe)
 
 
 def taught(own, steps, rate=1e-2):
@@ -44,12 +39,12 @@ def test_cross_entropy_is_a_weighted_mean():
     assert loss_of(probability, torch.cat([truth, weight], dim=1), "bce").item() == pytest.approx(expected)
 
 
-def test_the_dice_loss_is_added_without_weights():
+def test_the_dice_loss_knows_no_weights_and_can_be_added():
     probability, truth, weight = tensor([0.5, 0.25]), tensor([1.0, 0.0]), tensor([3.0, 1.0])
     target = torch.cat([truth, weight], dim=1)
-    dice = 1 - (2 * 0.5 + 1) / (1 + 0.75 + 1)
+    alone = 1 - (2 * 0.5 + 1) / (1 + 0.75 + 1)
     added = loss_of(probability, target, "bce+dice") - loss_of(probability, target, "bce")
-    assert added.item() == pytest.approx(dice)
+    assert [loss_of(probability, target, "dice").item(), added.item()] == pytest.approx([alone, alone])
 
 
 def test_the_first_step_is_in_the_average_by_ten_in_eleven():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bioseg.datasets import kinds
 from bioseg.testing import twins
 
 
@@ -60,8 +61,6 @@ def test_write_all_is_the_same_every_time(tmp_path):
     assert first == second
 
 
-def test_write_all_fills_every_folder_of_the_catalogue(tmp_path):
-    from bioseg.datasets.fetch import known
-
+def test_write_all_fills_every_folder_of_the_datasets(tmp_path):
     twins.write_all(tmp_path)
-    assert [entry.name for entry in known() if not (tmp_path / entry.folder).is_dir()] == []
+    assert [each.name for each in kinds.DATASETS if not each.root(tmp_path).is_dir()] == []

@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from bioseg import images
+from bioseg import images, studies
 from bioseg.decoding import formats
 
 Post = Callable[..., TestResponse]
@@ -220,6 +220,15 @@ def test_studies_are_listed_as_the_command_line_lists_them(client: FlaskClient) 
     expected = {"task": "segmentation", "versions": ["1.2.3"], "champion": "1.2.3", "challenger": None}
     assert {name: membrane[name] for name in expected} == expected
     assert [membrane["screened_by"], membrane["accepts"]] == ["kinds", ["membrane EM"]]
+
+
+def test_a_study_is_listed_with_its_notice_its_failures_and_the_licences(client: FlaskClient) -> None:
+    known = studies.all_studies()
+    for listed in client.get("/api/v1/studies").json:
+        study = known[listed["name"]]
+        assert [listed["notice"], listed["known_failures"]] == [study.notice, list(study.known_failures)]
+        licences = {dataset["name"]: dataset["licence"] for dataset in listed["datasets"]}
+        assert licences == {dataset.name: dataset.licence for dataset in study.datasets}
 
 
 def test_a_result_does_not_depend_on_the_name_of_the_file(client: FlaskClient, section: bytes) -> None:

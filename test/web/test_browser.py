@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
-from bioseg import images
+from bioseg import images, studies
 from bioseg.testing import browsing, twins
 from bioseg.testing.browsing import CONTRAST, PATIENCE
 
@@ -174,6 +174,27 @@ def test_the_users_label_and_feedback_arrive(page: Page, section: bytes) -> None
     record = page.evaluate("fetch(`/api/v1/requests/${location.hash.slice(1)}`).then((answer) => answer.json())")
     given = [record["label"], record["feedback"]["mask_ok"], record["feedback"]["comment"]]
     assert given == ["membrane", True, "well done"]
+
+
+def test_every_study_is_offered_in_its_own_words(page: Page) -> None:
+    screens = {study.screened_by for study in studies.all_studies().values()}
+    offered = [study for name, study in studies.all_studies().items() if name not in screens]
+    verbs = {"segmentation": "Segment", "classification": "Classify"}
+    assert page.get_by_label("Study").input_value() == studies.DEFAULT
+    for study in offered:
+        page.get_by_label("Study").select_option(study.name)
+        expect(page.locator("#run")).to_have_text(verbs[study.task])
+        expect(page.locator("#labels label")).to_have_text([*study.classes, "don't say"])
+        expect(page.locator("#about")).to_contain_text(study.notice)
+        expect(page.locator("#about")).to_contain_text(study.known_failures[0])
+        expect(page.locator("#about")).to_contain_text(study.datasets[0].licence)
+        expect(page.locator("#examples")).to_be_visible(visible=study.name == studies.DEFAULT)
+
+
+def test_a_result_bears_the_notice_of_its_study(page: Page, section: bytes) -> None:
+    segment(page, section)
+    await_result(page)
+    expect(page.locator("#result")).to_contain_text(studies.get("membrane").notice)
 
 
 def test_a_classification_shows_its_probabilities(page: Page, section: bytes) -> None:

@@ -57,6 +57,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
         pytest.param(b"hello", 400, "unreadable-image", id="text"),
         pytest.param(b"\x89PNG\r\n\x1a\n" + b"\0" * 40, 400, "unreadable-image", id="damaged"),
         pytest.param(b"%PDF-1.7", 415, "unsupported-format", id="pdf"),
+        pytest.param(bytes(128) + b"DICM", 415, "unsupported-format", id="dicom"),
         pytest.param(b"PK\x03\x04" + b"\0" * 40, 415, "stack-not-allowed", id="zip"),
         pytest.param(stack(), 415, "stack-not-allowed", id="stack"),
         pytest.param(bomb(), 413, "image-too-large", id="bomb"),

@@ -112,7 +112,7 @@ def test_one_of_several_other_versions_has_to_be_named(platform: Platform, tmp_p
 @pytest.mark.parametrize(
     ("call", "error", "reason"),
     [
-        (("nerves", "shadow", "2"), UnknownStudy, "there are: kinds, membrane"),
+        (("nerves", "shadow", "2"), UnknownStudy, "there are: "),
         (("membrane", "blue-green", "2"), InvalidInput, "allowed are shadow, canary, ab"),
         (("membrane", "single", "2"), InvalidInput, "allowed are shadow, canary, ab"),
         (("membrane", "shadow", "9"), VersionNotFound, "there are: 1.2.3, 2"),

@@ -58,7 +58,8 @@ def assert_problem(answer: TestResponse, status: int, kind: str, detail: str) ->
 def test_every_study_stands_with_its_champion_at_first(client: FlaskClient) -> None:
     answer = client.get("/api/v1/rollouts", headers=AS_OPERATOR).json["rollouts"]
     expected = [("kinds", 0, stand_ins.SCREEN.version), ("membrane", 0, CHAMPION)]
-    assert expected == [(each["study"], each["revision"], each["champion"]) for each in answer]
+    found = {(each["study"], each["revision"], each["champion"]) for each in answer}
+    assert set() == set(expected) - found
 
 
 def test_a_start_answers_how_the_study_stands_now(client: FlaskClient, move: Move) -> None:
@@ -75,12 +76,14 @@ def test_a_start_answers_how_the_study_stands_now(client: FlaskClient, move: Mov
     }
     assert expected == answer
     listed = client.get("/api/v1/rollouts", headers=AS_OPERATOR).json["rollouts"]
-    assert expected == {name: listed[1][name] for name in expected}
+    (membrane,) = (each for each in listed if each["study"] == "membrane")
+    assert expected == {name: membrane[name] for name in expected}
 
 
 def test_the_verdict_on_a_rollout_is_listed(client: FlaskClient, move: Move) -> None:
     move("start", strategy="shadow", challenger="2")
-    kinds, membrane = client.get("/api/v1/rollouts", headers=AS_OPERATOR).json["rollouts"]
+    listed = client.get("/api/v1/rollouts", headers=AS_OPERATOR).json["rollouts"]
+    kinds, membrane = (each for each in listed if each["study"] in {"kinds", "membrane"})
     assert (None, None) == (kinds["verdict"], kinds["course"])
     assert ("continue", False, {}) == (
         membrane["verdict"]["verdict"],

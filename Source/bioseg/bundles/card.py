@@ -18,7 +18,7 @@ LIMITS = (
     "A research tool: not for diagnosis, and for no decision on a patient.",
     "Nothing is known of images from instruments, stains or tissues that are not listed under Data.",
 )
-OWN_SECTIONS = ("data", "splits", "limits", "command")
+OWN_SECTIONS = ("notice", "data", "splits", "limits", "command")
 
 
 def text(contract: Contract, *, created: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
@@ -34,8 +34,9 @@ def text(contract: Contract, *, created: str, metrics: Mapping[str, Any], proven
         Nested by name; a mapping with `mean`, `low`, `high` and `n` is one figure with its interval, and nothing else
         is shown but the top-level `split` (hash of the samples) and `computed` (how).
     provenance
-        `data`: list of {"name", "what", "citation", "licence"}. `splits`: hash by part. `limits`: list of sentences.
-        `command`: what fits the same network again. Everything else is printed as it stands.
+        `notice`: a sentence above all. `data`: list of {"name", "what", "citation", "licence"}. `splits`: hash by part.
+        `limits`: list of sentences. `command`: what fits the same network again. Everything else is printed as it
+        stands.
 
     Returns
     -------
@@ -49,7 +50,8 @@ def text(contract: Contract, *, created: str, metrics: Mapping[str, Any], proven
         "See where it fails": _failures(contract),
         "Fit it again": _reproduction(provenance),
     }
-    title = f"# {contract.study} {contract.version}\n\n{_summary(contract, created)}\n"
+    notice = f"> {provenance['notice']}\n\n" if "notice" in provenance else ""
+    title = f"# {contract.study} {contract.version}\n\n{notice}{_summary(contract, created)}\n"
     return title + "".join(f"\n## {heading}\n\n{body}\n" for heading, body in sections.items())
 
 

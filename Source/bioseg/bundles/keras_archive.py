@@ -21,18 +21,22 @@ ALLOWED = frozenset(
         ("keras.src.models.functional", "Functional"),
         ("keras", "DTypePolicy"),
         (None, "__keras_tensor__"),
-        *(("keras.initializers", name) for name in ("GlorotUniform", "HeNormal", "Ones", "Zeros")),
+        *(("keras.initializers", name) for name in ("GlorotUniform", "HeNormal", "Ones", "Orthogonal", "Zeros")),
         *(
             ("keras.layers", name)
             for name in (
+                "Activation",
+                "Add",
                 "BatchNormalization",
                 "Concatenate",
                 "Conv2D",
                 "Conv2DTranspose",
+                "ConvLSTM2D",
                 "Dropout",
                 "InputLayer",
                 "MaxPooling2D",
                 "ReLU",
+                "Reshape",
                 "UpSampling2D",
             )
         ),

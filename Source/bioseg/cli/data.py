@@ -10,7 +10,7 @@ import click
 
 from bioseg import settings as configuration
 from bioseg import studies
-from bioseg.errors import InvalidInput, SettingsError
+from bioseg.errors import SettingsError
 
 
 def data_dir() -> Path:
@@ -36,12 +36,13 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def list_datasets(*, as_json: bool) -> None:
     """List the datasets that Bioseg reads and how to get each."""
-    from bioseg.datasets import fetch
-
-    entries = fetch.known()
+    entries = studies.datasets().values()
     if as_json:
-        names = ("name", "title", "folder", "source", "licence", "automatic", "steps")
-        click.echo(json.dumps([{name: getattr(entry, name) for name in names} for entry in entries], indent=2))
+        names = ("name", "title", "source", "licence", "automatic", "steps")
+        listed = [
+            {name: getattr(entry, name) for name in names} | {"folder": str(entry.root(Path()))} for entry in entries
+        ]
+        click.echo(json.dumps(listed, indent=2))
         return
     for entry in entries:
         how = f"bioseg data fetch {entry.name}" if entry.automatic else entry.steps
@@ -55,16 +56,14 @@ def fetch_dataset(name: str, *, as_json: bool) -> None:
     """Verify dataset NAME under BIOSEG_DATA_DIR and download what is missing."""
     from bioseg.datasets import fetch
 
-    names = [entry.name for entry in fetch.known()]
-    if name not in names:
-        raise InvalidInput(f"no dataset {name!r}; there are: {', '.join(names)}")
+    dataset = studies.dataset(name)
     with click.progressbar(length=1, label=name, file=sys.stderr) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
-        report = fetch.fetch(name, data_dir(), progress)
+        report = fetch.fetch(dataset, data_dir(), progress)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report) | {"folder": str(report.folder)}, indent=2))
         return

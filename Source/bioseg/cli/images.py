@@ -27,7 +27,7 @@ from bioseg.study import Study, Task
 log = logging.getLogger(__name__)
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-STUDY = click.option("--study", "name", default="membrane", show_default=True, help="Name of the study.")
+STUDY = click.option("--study", "name", default=studies.DEFAULT, show_default=True, help="Name of the study.")
 PRODUCTS = ("mask", "probability", "overlay", "instances")
 ANSWER = ("verdict", "score", "kind", "reason")
 

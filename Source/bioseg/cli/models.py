@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bioseg.evaluation.report import Report
     from bioseg.runtime import Arm
 
+SPLIT = click.option("--split", help="Another split of the study, one of its protocols.")
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -44,6 +45,7 @@ def list_studies(*, as_json: bool) -> None:
 @click.option("--name", help="Name of the new version; the date and a number unless told.")
 @click.option("--start", help="Version whose weights a segmenter begins with; random ones unless told.")
 @click.option("--refit", is_flag=True, help="With the chosen settings, fit again on the choosing split too.")
+@SPLIT
 def train(
     study: str,
     recipe: str,
@@ -51,6 +53,7 @@ def train(
     minutes: float | None,
     name: str | None,
     start: str | None,
+    split: str | None,
     *,
     refit: bool,
 ) -> None:
@@ -70,6 +73,7 @@ def train(
         version=name,
         refit=refit,
         start=start,
+        split=split,
         progress=_draw_progress,
     )
     click.echo(f"{bundle.path}")
@@ -83,6 +87,7 @@ def _draw_progress(done: float, line: str) -> None:
 @click.command()
 @click.argument("study")
 @click.option("--version", help="Instead of the champion.")
+@SPLIT
 @click.option("--images", type=FOLDER, help="Folder of images; with --labels, instead of the held-out split.")
 @click.option("--labels", type=FOLDER, help="Folder of label images, paired with the images by stem.")
 @click.option("--foreground", type=click.IntRange(0, 65535), help="Label value that is foreground.")
@@ -91,9 +96,10 @@ def _draw_progress(done: float, line: str) -> None:
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with pictures to this file."
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the options of the command
     study: str,
     version: str | None,
+    split: str | None,
     images: Path | None,
     labels: Path | None,
     foreground: int | None,
@@ -109,7 +115,10 @@ def evaluate(
 
     if (images is None) != (labels is None):
         raise InvalidInput("--images and --labels go together")
-    chosen = _marked(studies.get(study), foreground)
+    if images and split:
+        raise InvalidInput("--split names samples, and so do --images and --labels: give either")
+    named = studies.get(study) if split is None else studies.get(study).under(split)
+    chosen = _marked(named, foreground)
     if images and chosen.task != "segmentation":
         raise WrongTask(f"{study} is a {chosen.task} study: it is scored on its held-out split only")
     if corrupted and chosen.task != "classification":

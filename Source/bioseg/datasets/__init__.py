@@ -14,6 +14,50 @@ from bioseg.errors import DatasetError
 
 
 @dataclass(frozen=True, slots=True)
+class Dataset:
+    """What is known of a source of images: whose it is, what it may be used for, and how to get it.
+
+    Parameters
+    ----------
+    name
+        Identifier in commands; each of its samples names it as the `source`, before the first slash.
+    title
+        What it holds, in words.
+    citation, licence
+        As its publisher asks; `not stated` is worth saying.
+    source
+        Address of the publisher's page.
+    layout
+        Files that its reader wants under the folder of the datasets.
+    steps
+        What a person does to get there from the page; empty where `published` lets a machine do it.
+    folder
+        Where it lies under the folder of the datasets, if not under its name.
+    published
+        List of its files with their sha256, as `fetch` reads it.
+    """
+
+    name: str
+    title: str
+    citation: str
+    licence: str
+    source: str
+    layout: str
+    steps: str = ""
+    folder: str = ""
+    published: Path | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether `fetch` can download it; otherwise a person follows `steps`."""
+        return self.published is not None
+
+    def root(self, data_dir: Path) -> Path:
+        """Folder of its files, given the folder of all datasets."""
+        return data_dir / (self.folder or self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One image on disk and what is known of it.
 
@@ -26,7 +70,7 @@ class Sample:
     label
         Class of the whole image, when the source gives one.
     source
-        Name of the dataset, as in the catalogue.
+        Name of the dataset, or one of its parts: `name/part`.
     group
         What must not straddle a split: a block of sections, a patient, a set of near-duplicates.
     """
@@ -89,7 +133,10 @@ def files_in(folder: Path, *suffixes: str) -> list[Path]:
         When the folder is missing or holds no such file.
     """
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is missing: fetch the dataset or point BIOSEG_DATA_DIR at a copy")
+        raise DatasetError(
+            f"{folder} is missing: `bioseg data fetch NAME` gets a dataset or says how (`bioseg data list` has the "
+            "names), or point BIOSEG_DATA_DIR at a copy"
+        )
     found = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes)
     if not found:
         raise DatasetError(f"{folder} holds no file ending in {', '.join(suffixes)}")

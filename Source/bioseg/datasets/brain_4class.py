@@ -13,10 +13,24 @@ duplicates are united, for which the reader loads the pixels.
 import re
 from pathlib import Path
 
-from bioseg.datasets import Sample, Splits, files_in, split_by_group
+from bioseg.datasets import Dataset, Sample, Splits, files_in, split_by_group
 from bioseg.datasets.fingerprints import regroup
 
 NAME = "brain_4class"
+DATASET = Dataset(
+    name=NAME,
+    title="brain MRI of glioma, meningioma, pituitary tumour or none",
+    citation="Bhuvaji et al., Brain tumor classification (MRI), Kaggle 2020; Cheng, Brain tumor dataset, figshare 2017",
+    licence="not stated",
+    source="https://www.kaggle.com/datasets/sartajbhuvaji/brain-tumor-classification-mri",
+    layout="brain_4class/{glioma,meningioma,no,pituitary}_tumor/{training_,testing_}NAME.jpg",
+    steps=(
+        "Log in at Kaggle and download the archive, or clone "
+        "https://github.com/SartajBhuvaji/Brain-Tumor-Classification-DataSet at 3ea9f4e. Copy "
+        "Training/CLASS/NAME.jpg to CLASS/training_NAME.jpg and Testing/CLASS/NAME.jpg to CLASS/testing_NAME.jpg;"
+        " the reader needs the prefix to tell neighbouring slices."
+    ),
+)
 LABELS = ("glioma_tumor", "meningioma_tumor", "no_tumor", "pituitary_tumor")
 RUN = 10
 NEIGHBOURS = 0.93

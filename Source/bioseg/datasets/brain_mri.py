@@ -8,10 +8,24 @@ Patients are unknown: a group is a set of near-duplicate slices, and the reader 
 
 from pathlib import Path
 
-from bioseg.datasets import Sample, Splits, files_in, split_by_group
+from bioseg.datasets import Dataset, Sample, Splits, files_in, split_by_group
 from bioseg.datasets.fingerprints import regroup
 
 NAME = "brain_mri"
+DATASET = Dataset(
+    name=NAME,
+    title="brain MRI with and without a tumour",
+    citation="Chakrabarty, Brain MRI images for brain tumor detection, Kaggle 2019",
+    licence="not stated",
+    source="https://www.kaggle.com/datasets/navoneel/brain-mri-images-for-brain-tumor-detection",
+    layout="brain_mri/yes/*.jpg, brain_mri/no/*.jpg",
+    steps=(
+        "Log in at Kaggle and download the archive, or clone "
+        "https://github.com/MohamedAliHabib/Brain-Tumor-Detection at 30470ae, and put the folders yes and no "
+        "here. The split goes by the names: for the one used here, turn every blank and dot of a name into _ and "
+        "add .jpg, so that Y100.JPG becomes Y100_JPG.jpg; remove exact duplicates."
+    ),
+)
 LABELS = ("no", "yes")
 
 

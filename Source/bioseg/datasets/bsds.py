@@ -6,9 +6,19 @@ that people drew are not part of this layout. Each photograph is a group of its 
 
 from pathlib import Path
 
-from bioseg.datasets import Sample, files_in
+from bioseg.datasets import Dataset, Sample, files_in
 
 NAME = "bsds"
+DATASET = Dataset(
+    name=NAME,
+    title="BSDS500: photographs",
+    citation="Arbelaez et al., Contour detection and hierarchical image segmentation, IEEE TPAMI 2011",
+    licence="research use",
+    source="https://github.com/BIDS/BSDS500",
+    layout="other/bsds/*.jpg",
+    steps="Clone the repository and copy BSDS500/data/images/*/*.jpg into one folder.",
+    folder="other/bsds",
+)
 LABEL = "photo"
 
 

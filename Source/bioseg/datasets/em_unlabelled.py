@@ -12,10 +12,25 @@ The group is a block of neighbouring planes (`hela`, `medulla520`) or one pictur
 import re
 from pathlib import Path
 
-from bioseg.datasets import Sample, files_in
+from bioseg.datasets import Dataset, Sample, files_in
 from bioseg.errors import DatasetError
 
 NAME = "em_unlabelled"
+DATASET = Dataset(
+    name=NAME,
+    title="electron microscopy of HeLa cells, fly medulla and white matter, without labels",
+    citation="Karabag et al., PLoS ONE 2020; Parag et al., PLoS ONE 2015; Zaimi et al., Scientific Reports 2018",
+    licence="hela: not stated; medulla520: Creative Commons BY; axon-sem: MIT",
+    source=(
+        "https://github.com/reyesaldasoro/MitoEM, https://github.com/janelia-flyem/neuroproof_examples, "
+        "https://github.com/axondeepseg/data-example"
+    ),
+    layout="em_unlabelled/hela/*_zNNNN.jpg, em_unlabelled/medulla520/iso.NNNNN.png, em_unlabelled/axon-sem/*.jpg",
+    steps=(
+        "Clone the three repositories and copy the EM pictures into hela/, medulla520/ and axon-sem/; the number "
+        "at the end of a name is the plane."
+    ),
+)
 HELA_BLOCK = 28
 MEDULLA_BLOCK = 130
 

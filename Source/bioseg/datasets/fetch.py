@@ -1,18 +1,17 @@
-"""Datasets on disk: what is known of each, whether a copy is complete, and downloads verified by sha256.
+"""Datasets on disk: whether a copy is complete, and downloads verified by sha256.
 
-The catalogue ships as `catalogue.json` beside this file; `data/README.md` says the same in prose.
+What is known of a dataset stands beside its reader, as a `Dataset`; `data/README.md` says the same in prose.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
 import pooch
 
+from bioseg.datasets import Dataset
 from bioseg.errors import DatasetError
 
 HOST = "https://raw.githubusercontent.com"
@@ -27,30 +26,16 @@ class RemoteFile:
 
     path: str
     sha256: str
-    bytes: int
     source: str
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A dataset of the catalogue: what it is, whose, and how to get it; without `files`, a person follows `steps`."""
+class Published:
+    """Where the files of a dataset are published: a repository (`owner/name`) at a commit."""
 
-    name: str
-    folder: str
-    title: str
-    source: str
-    citation: str
-    licence: str
-    layout: str
-    steps: str
     repository: str
     commit: str
     files: tuple[RemoteFile, ...]
-
-    @property
-    def automatic(self) -> bool:
-        """Whether `fetch` can download it; otherwise a person follows `steps`."""
-        return bool(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +49,20 @@ class Report:
     unverified: int
 
 
-@cache
-def known() -> tuple[Entry, ...]:
-    """List every dataset of the catalogue.
-
-    >>> [entry.name for entry in known() if entry.automatic]
-    ['isbi2012']
-    """
-    entries = json.loads(files("bioseg.datasets").joinpath("catalogue.json").read_text(encoding="utf-8"))
-    return tuple(Entry(**{**entry, "files": tuple(RemoteFile(**file) for file in entry["files"])}) for entry in entries)
+def read(published: Path) -> Published:
+    """Read the list of a dataset's files: JSON with the members of `Published`."""
+    given = json.loads(published.read_text(encoding="utf-8"))
+    files = tuple(RemoteFile(**file) for file in given["files"])
+    return Published(given["repository"], given["commit"], files)
 
 
-def find(name: str) -> Entry:
-    """Look a dataset up by name.
-
-    Raises
-    ------
-    DatasetError
-        When the catalogue has no such name.
-    """
-    for entry in known():
-        if entry.name == name:
-            return entry
-    raise DatasetError(f"unknown dataset {name!r}: known are {', '.join(entry.name for entry in known())}")
-
-
-def fetch(name: str, data_dir: Path, progress: Progress | None = None, host: str = HOST) -> Report:
-    """Verify a dataset of the catalogue under `data_dir` and download what is missing.
+def fetch(dataset: Dataset, data_dir: Path, progress: Progress | None = None, host: str = HOST) -> Report:
+    """Verify a dataset under `data_dir` and download what is missing.
 
     A complete copy may be read-only: nothing is written when every file verifies.
 
     Parameters
     ----------
-    name
-        One of the names in `known()`.
     progress
         Called with (files done, files in all) after each file.
     host
@@ -106,15 +71,12 @@ def fetch(name: str, data_dir: Path, progress: Progress | None = None, host: str
     Raises
     ------
     DatasetError
-        When the name is unknown, a file has other contents than the catalogue says (it is never overwritten), a
-        download fails, or a set that needs manual steps is missing: the message names the steps.
+        When a file has other contents than were published (it is never overwritten), a download fails, or a set that
+        needs manual steps is missing: the message names the steps.
     """
-    return fetch_entry(find(name), data_dir, progress, host)
-
-
-def fetch_entry(entry: Entry, data_dir: Path, progress: Progress | None = None, host: str = HOST) -> Report:
-    """Do the same as `fetch` for an entry that need not be in the catalogue."""
-    return _fetch_files(entry, data_dir, progress, host) if entry.automatic else _look(entry, data_dir)
+    if dataset.published is None:
+        return _look(dataset, data_dir)
+    return _fetch_files(dataset, read(dataset.published), data_dir, progress, host)
 
 
 def matches(file: Path, sha256: str) -> bool:
@@ -122,12 +84,14 @@ def matches(file: Path, sha256: str) -> bool:
     return bool(pooch.file_hash(str(file), alg="sha256") == sha256)
 
 
-def _fetch_files(entry: Entry, data_dir: Path, progress: Progress | None, host: str) -> Report:
+def _fetch_files(
+    dataset: Dataset, published: Published, data_dir: Path, progress: Progress | None, host: str
+) -> Report:
     verified = downloaded = 0
-    for wanted in entry.files:
+    for wanted in published.files:
         target = data_dir / wanted.path
         if not target.exists():
-            _download(_address(entry, wanted, host), target, wanted.sha256)
+            _download(f"{host}/{published.repository}/{published.commit}/{quote(wanted.source)}", target, wanted.sha256)
             downloaded += 1
         elif matches(target, wanted.sha256):
             verified += 1
@@ -136,23 +100,19 @@ def _fetch_files(entry: Entry, data_dir: Path, progress: Progress | None, host: 
                 f"{target} differs from the published file (sha256 {wanted.sha256}): move it away and fetch again"
             )
         if progress:
-            progress(verified + downloaded, len(entry.files))
-    return Report(entry.name, data_dir / entry.folder, verified, downloaded, unverified=0)
+            progress(verified + downloaded, len(published.files))
+    return Report(dataset.name, dataset.root(data_dir), verified, downloaded, unverified=0)
 
 
-def _look(entry: Entry, data_dir: Path) -> Report:
-    folder = data_dir / entry.folder
+def _look(dataset: Dataset, data_dir: Path) -> Report:
+    folder = dataset.root(data_dir)
     if not folder.is_dir():
         raise DatasetError(
-            f"{entry.name} has to be put into {folder} by hand. {entry.steps} Source: {entry.source}. "
-            f"Layout: {entry.layout}. Licence: {entry.licence}"
+            f"{dataset.name} has to be put into {folder} by hand. {dataset.steps} Source: {dataset.source}. "
+            f"Layout: {dataset.layout}. Licence: {dataset.licence}"
         )
     present = sum(file.is_file() for file in folder.rglob("*"))
-    return Report(entry.name, folder, verified=0, downloaded=0, unverified=present)
-
-
-def _address(entry: Entry, wanted: RemoteFile, host: str) -> str:
-    return f"{host}/{entry.repository}/{entry.commit}/{quote(wanted.source)}"
+    return Report(dataset.name, folder, verified=0, downloaded=0, unverified=present)
 
 
 def _download(address: str, target: Path, sha256: str) -> None:

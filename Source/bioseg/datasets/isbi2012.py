@@ -9,9 +9,21 @@ same tissue.
 
 from pathlib import Path
 
-from bioseg.datasets import Sample, Splits, files_in, pair_by_stem
+from bioseg.datasets import Dataset, Sample, Splits, files_in, pair_by_stem
 
 NAME = "isbi2012"
+DATASET = Dataset(
+    name=NAME,
+    title="ISBI 2012: membranes of fly neurons in serial-section TEM, 25 labelled and 30 unlabelled sections",
+    citation=(
+        "Arganda-Carreras et al., Crowdsourcing the creation of image segmentation algorithms for connectomics, "
+        "Frontiers in Neuroanatomy 2015"
+    ),
+    licence="free for research with citation",
+    source="https://imagej.net/events/isbi-2012-segmentation-challenge",
+    layout="isbi2012/train/{image,label}/NN.png, isbi2012/test/image/NN.png",
+    published=Path(__file__).with_name("isbi2012.json"),
+)
 MEMBRANE = 0
 FIT = range(18)
 CHOOSE = range(18, 20)

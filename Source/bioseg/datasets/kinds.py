@@ -43,6 +43,13 @@ KINDS = (
     "other",
 )
 CHALLENGE_CHOOSE = range(10)
+DATASETS = tuple(
+    reader.DATASET
+    for reader in (
+        *(isbi2012, em_medulla, em_unlabelled, montgomery, shenzhen, isic2018, brain_mri, brain_4class),
+        *(dsb2018, bsds, cid22, dtd),
+    )
+)
 
 Reader = Callable[[Path], tuple[Sample, ...]]
 

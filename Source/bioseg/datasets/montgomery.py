@@ -10,10 +10,29 @@ The group is the patient; two patients whose pictures are near-duplicates share 
 
 from pathlib import Path
 
-from bioseg.datasets import Sample, Splits, files_in, pair_by_stem, split_by_group
+from bioseg.datasets import Dataset, Sample, Splits, files_in, pair_by_stem, split_by_group
 from bioseg.datasets.fingerprints import regroup
 
 NAME = "lung_montgomery"
+DATASET = Dataset(
+    name=NAME,
+    title="Montgomery County chest X-rays with a mask for each lung",
+    citation=(
+        "Jaeger et al., Two public chest X-ray datasets for computer-aided screening of pulmonary diseases, "
+        "Quantitative Imaging in Medicine and Surgery 2014"
+    ),
+    licence="US National Library of Medicine, research use with citation",
+    source=(
+        "https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Chest-X-ray-Datasets/Montgomery-County-CXR-Set/MontgomerySet/index.html"
+    ),
+    layout=(
+        "lung_montgomery/MontgomerySet/CXR_png/MCUCXR_nnnn_d.png, .../ManualMask/{leftMask,rightMask}/MCUCXR_nnnn_d.png"
+    ),
+    steps=(
+        "Open the source page, download the set and put its folder MontgomerySet here unchanged. The copy used "
+        "here has 512x512 pixels."
+    ),
+)
 LUNG = 255
 
 

@@ -9,9 +9,29 @@ The group is the patient.
 
 from pathlib import Path
 
-from bioseg.datasets import Sample, Splits, files_in, pair_by_stem, split_by_group
+from bioseg.datasets import Dataset, Sample, Splits, files_in, pair_by_stem, split_by_group
 
 NAME = "lung_shenzhen"
+DATASET = Dataset(
+    name=NAME,
+    title="Shenzhen chest X-rays with one mask for both lungs",
+    citation=(
+        "Jaeger et al., Quantitative Imaging in Medicine and Surgery 2014; masks: Stirenko et al., Chest X-ray "
+        "analysis of tuberculosis by deep learning with segmentation and augmentation, 2018"
+    ),
+    licence="images: research use with citation; masks: Creative Commons BY-NC-SA 4.0",
+    source=(
+        "https://www.kaggle.com/datasets/yoctoman/shcxr-lung-mask and "
+        "https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Chest-X-ray-Datasets/Shenzhen-Hospital-CXR-Set/index.html"
+    ),
+    layout="lung_shenzhen/image/CHNCXR_nnnn_d.png, lung_shenzhen/mask/CHNCXR_nnnn_d.png or CHNCXR_nnnn_d_mask.png",
+    steps=(
+        "Clone https://github.com/rochadiego/MultiResUNet-lung-segmentation at 234c65b, whose pictures have "
+        "512x512 pixels: copy data/cxr/CHNCXR_*.png to image/ and data/masks/CHNCXR_*.png to mask/ (62 pairs are "
+        "used here). At full size: log in at Kaggle, download the masks (yoctoman/shcxr-lung-mask) into mask/, "
+        "download the X-rays from the National Library of Medicine and copy those that have a mask into image/."
+    ),
+)
 LUNG = 255
 
 

@@ -15,8 +15,9 @@ _MAGICS: Final = {
     "WebP": (b"RIFF",),
     "GIF": (b"GIF87a", b"GIF89a"),
 }
+_DICOM: Final = (b"DICM", 128)
 _FOREIGN: Final = (
-    *(("PDF", 0, b"%PDF"), ("gzip", 0, b"\x1f\x8b"), ("HDF5", 0, b"\x89HDF"), ("DICOM", 128, b"DICM")),
+    *(("PDF", 0, b"%PDF"), ("gzip", 0, b"\x1f\x8b"), ("HDF5", 0, b"\x89HDF")),
     *(("JPEG 2000", 0, b"\0\0\0\x0cjP"), ("HEIF, AVIF or video", 4, b"ftyp")),
 )
 
@@ -37,6 +38,12 @@ def sniff(data: bytes) -> str:
         raise UnreadableImage(f"The upload is empty (0 bytes); send one {ALLOWED} image.")
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         raise stack("a ZIP archive")
+    # the 128 bytes before it are free: in a file of two formats they begin a TIFF
+    if data.startswith(*_DICOM):
+        raise UnsupportedFormat(
+            "DICOM files are not read: they name the patient. Export the picture, windowed as you look at it, and send "
+            "that as PNG or TIFF."
+        )
     for kind, magics in _MAGICS.items():
         if data.startswith(magics):
             return kind

@@ -94,7 +94,7 @@ def evaluate(
     judged = judge(study, contract, predict, samples, drawn)
     predicted = judged.probabilities.argmax(axis=1)
     right = predicted == judged.labels
-    by_class = recalls(contract, judged)
+    by_class, screened = recalls(contract, judged), screened_by(study.name)
     pictures = f" {len(drawn)} of them are drawn, numbers {drawn[0]} to {drawn[-1]}." if drawn else ""
     return Report(
         study=study.name,
@@ -119,7 +119,8 @@ def evaluate(
             for source, own in _by_source(judged)
         },
         confusion=metrics.confusion_table(judged.labels, predicted, len(contract.classes)).tolist(),
-        screens={other.name: screening(other, contract, judged) for other in screened_by(study.name)},
+        screens={other.name: screening(other, contract, judged, screened) for other in screened},
+        admitted=admitted(screened, contract, judged),
         curves={"calibration": calibration(metrics.reliability(judged.probabilities.max(axis=1), right))}
         | dict(_characteristics(study, contract, judged)),
     )
@@ -174,20 +175,41 @@ def recalls(contract: Contract, judged: Judged) -> dict[str, Metric]:
     return {contract.classes[number]: share(right[judged.labels == number]) for number in np.unique(judged.labels)}
 
 
-def screening(study: Study, contract: Contract, judged: Judged) -> Screening:
-    """How the classifier does as the screen of a study."""
+def screening(study: Study, contract: Contract, judged: Judged, screened: Sequence[Study] = ()) -> Screening:
+    """How the classifier does as the screen of a study, on all images and on those of the `screened` studies alone."""
+    verdicts = _admissions(study, contract, judged)
+    wanted = accepted(study, contract, judged.labels)
+    right = verdicts == np.where(wanted, "accept", "reject")
+    siblings = ~wanted & np.any([accepted(other, contract, judged.labels) for other in (study, *screened)], axis=0)
+    sides = {name: share(right[side]) for name, side in (("accepted", wanted), ("rejected", ~wanted)) if side.any()}
+    figures = {"balanced_accuracy": mean_of_shares(list(sides.values())), **sides, "asked": share(verdicts == "ask")}
+    if wanted.any() and siblings.any():
+        figures["among_studies"] = mean_of_shares([share(right[wanted]), share(right[siblings])])
+    return Screening(
+        metrics=figures,
+        sources={source: _verdicts(verdicts[own], right[own]) for source, own in _by_source(judged)},
+    )
+
+
+def admitted(screened: Sequence[Study], contract: Contract, judged: Judged) -> dict[str, Row]:
+    """Share of the images of each true class that each screened study accepts; empty when none is screened."""
+    accepts = {study.name: _admissions(study, contract, judged) == "accept" for study in screened}
+    if not accepts:
+        return {}
+    own = {contract.classes[number]: judged.labels == number for number in np.unique(judged.labels)}
+    return {
+        kind: {"n": int(images.sum())} | {name: float(taken[images].mean()) for name, taken in accepts.items()}
+        for kind, images in own.items()
+    }
+
+
+def _admissions(study: Study, contract: Contract, judged: Judged) -> NDArray[np.str_]:
+    """Verdict (N,) on each image as an upload of a study."""
     admissions = (
         admission.admit(row, contract.classes, study.accepts, contract.accept_at, contract.reject_below)
         for row in judged.probabilities.astype(np.float32)
     )
-    verdicts = np.array([each.verdict for each in admissions])
-    wanted = accepted(study, contract, judged.labels)
-    right = verdicts == np.where(wanted, "accept", "reject")
-    sides = {name: share(right[side]) for name, side in (("accepted", wanted), ("rejected", ~wanted)) if side.any()}
-    return Screening(
-        metrics={"balanced_accuracy": mean_of_shares(list(sides.values())), **sides, "asked": share(verdicts == "ask")},
-        sources={source: _verdicts(verdicts[own], right[own]) for source, own in _by_source(judged)},
-    )
+    return np.array([each.verdict for each in admissions])
 
 
 def _verdicts(verdicts: NDArray[np.str_], right: NDArray[np.bool_]) -> Row:

@@ -15,7 +15,7 @@ from bioseg.datasets import Sample, pixels
 from bioseg.evaluation import segmentation
 from bioseg.evaluation.border_errors import border_errors
 from bioseg.evaluation.line_chart import floor_of, line_chart
-from bioseg.evaluation.report import Metric, Report, Row
+from bioseg.evaluation.report import ADMITTED, Metric, Report, Row
 from bioseg.inference import Predictor
 from bioseg.study import Study
 
@@ -70,6 +70,7 @@ def as_html(report: Report, contract: Contract, shown: Sequence[Shown] = ()) -> 
         *_confusion(report, contract),
         *_rows("Sources", report.sources),
         *_rows("Corruptions", report.corruptions),
+        *_rows(ADMITTED, report.admitted),
     ]
     for name, screening in report.screens.items():
         parts += _figures(f"As the screen of {name} (asking counts as wrong)", screening.metrics)

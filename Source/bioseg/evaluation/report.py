@@ -11,6 +11,7 @@ from bioseg import metrics
 
 SHARE = (0.0, 1.0)
 FEW = 10
+ADMITTED = "Share of the images of each class that each screened study accepts"
 
 Row = Mapping[str, int | float]
 Curve = Sequence[tuple[float, float]]
@@ -36,7 +37,8 @@ class Metric:
 class Screening:
     """How a classifier does as the screen of one study; the verdict `ask` counts as wrong on either side.
 
-    `sources` gives, per source, the images, how many got each verdict, and the share of right ones.
+    `sources` gives, per source, the images, how many got each verdict, and the share of right ones. `among_studies` is
+    the balanced accuracy over the images that one study or another accepts.
     """
 
     metrics: Mapping[str, Metric]
@@ -58,11 +60,13 @@ class Report:
     classes
         Recall of each class (classification).
     sources
-        Images, groups and accuracy by source (classification).
+        By source: images, groups and accuracy (classification), or images and mean Dice score (segmentation).
     confusion
         Images by true class (row) and predicted class (column), in the contract's order.
     screens
         By study that the version screens.
+    admitted
+        By true class: images, and the share of them that each screened study accepts.
     corruptions
         Figures of the same images after each corruption, see `corruptions.corrupted`.
     curves
@@ -82,6 +86,7 @@ class Report:
     sources: Mapping[str, Row] = field(default_factory=dict)
     confusion: Sequence[Sequence[int]] = ()
     screens: Mapping[str, Screening] = field(default_factory=dict)
+    admitted: Mapping[str, Row] = field(default_factory=dict)
     corruptions: Mapping[str, Row] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
 
@@ -96,6 +101,7 @@ class Report:
         lines += _titled("Recall of each class", _metric_lines(self.classes))
         lines += _titled("Sources", _row_lines(self.sources))
         lines += _titled("Corruptions", _row_lines(self.corruptions))
+        lines += _titled(ADMITTED, _row_lines(self.admitted))
         for name, screening in self.screens.items():
             rows = [*_metric_lines(screening.metrics), *_row_lines(screening.sources)]
             lines += _titled(f"As the screen of {name} (asking counts as wrong)", rows)

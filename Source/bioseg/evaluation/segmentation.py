@@ -9,12 +9,13 @@ from bioseg import metrics
 from bioseg.bundles import Contract
 from bioseg.datasets import Sample, digest, pixels
 from bioseg.errors import DatasetError
-from bioseg.evaluation.report import Curve, Metric, Report, calibration, over_images, points
+from bioseg.evaluation.report import Curve, Metric, Report, Row, calibration, over_images, points
 from bioseg.inference import Predictor, segmenting
 from bioseg.study import Study
 
 THRESHOLDS = tuple(tenth / 10 for tenth in range(1, 10))
 OVERLAPS = ("dice", "iou", "precision", "recall", "accuracy")
+OF_OBJECTS = (*OVERLAPS, "thresholded_iou")
 PARTITIONS = (
     " v_rand and v_info: foreground-restricted F-scores (alpha 0.5) of Arganda-Carreras et al. 2015; true regions are"
     " the 4-connected components that the boundary leaves, predicted ones grow until they meet. `_best`: at the"
@@ -48,17 +49,21 @@ def partition_scores(
 
 
 def evaluate(study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample]) -> Report:
-    """Score masks at the shipped threshold and, where the foreground is a boundary, the regions between."""
-    threshold = contract.threshold
+    """Score masks at the shipped threshold and, where the foreground is a boundary, the regions between.
+
+    Where it is an object, `thresholded_iou` stands beside the other overlaps, and the means of each source, if several.
+    """
+    threshold, boundary = contract.threshold, study.foreground_is == "boundary"
     counts, partitions, tables = [], [], []
     for probability, truth in predictions(study, contract, predict, samples):
         counts.append(metrics.confusion_counts(probability > threshold, truth))
         tables.append(metrics.reliability(probability, truth))
-        if study.foreground_is == "boundary":
+        if boundary:
             partitions.append(partition_scores(probability, truth, (*THRESHOLDS, threshold)))
     if not any(count.true_positive + count.false_negative for count in counts):
         raise DatasetError(f"no label image holds {study.foreground_value}, the foreground: name the value they use")
-    overlaps = {name: over_images([getattr(count, name) for count in counts], threshold) for name in OVERLAPS}
+    names = OVERLAPS if boundary else OF_OBJECTS
+    overlaps = {name: over_images([getattr(count, name) for count in counts], threshold) for name in names}
     how = f"Mean over images, not pooled pixels. {study.foreground} where the probability exceeds {threshold:.2f}."
     return Report(
         study=study.name,
@@ -68,9 +73,20 @@ def evaluate(study: Study, contract: Contract, predict: Predictor, samples: Sequ
         n=len(samples),
         computed=how + (PARTITIONS if partitions else ""),
         metrics=overlaps | (_partitions(np.array(partitions), threshold) if partitions else {}),
+        sources=_by_source(samples, [count.dice for count in counts]),
         curves=(_by_threshold(np.array(partitions)) if partitions else {})
         | {"calibration": calibration(np.sum(tables, axis=0))},
     )
+
+
+def _by_source(samples: Sequence[Sample], dice: Sequence[float]) -> dict[str, Row]:
+    """Mean Dice score of the images of each source; nothing where all are of one."""
+    scores: dict[str, list[float]] = {}
+    for sample, score in zip(samples, dice, strict=True):
+        scores.setdefault(sample.source, []).append(score)
+    if len(scores) == 1:
+        return {}
+    return {source: {"n": len(own), "dice": float(np.mean(own))} for source, own in scores.items()}
 
 
 def _partitions(scores: NDArray[np.float64], shipped: float) -> dict[str, Metric]:

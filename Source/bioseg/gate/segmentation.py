@@ -11,6 +11,7 @@ from bioseg.datasets import Sample, pixels
 from bioseg.errors import BundleError, DatasetError, InvalidInput
 from bioseg.evaluation.segmentation import OVERLAPS, partition_scores, predictions
 from bioseg.gate.scores import Both, Scores
+from bioseg.metrics.arguments import ROUNDING
 from bioseg.policy.guardrails import secondary_confidence
 from bioseg.policy.paired import Unit, compare_scores
 from bioseg.runtime import Arm
@@ -75,7 +76,7 @@ def score(study: Study, arms: Both, samples: Sequence[Sample], scored: Callable[
 def _figures(study: Study, arm: Arm, sample: Sample) -> Figures:
     """Figures of one version on one image: one for each square, or one for the whole."""
     ((probability, truth),) = predictions(study, arm.contract, arm.predict, [sample])
-    if not ((probability >= 0) & (probability <= 1 + metrics.ROUNDING)).all():
+    if not ((probability >= 0) & (probability <= 1 + ROUNDING)).all():
         raise BundleError(f"{arm.bundle.path} gives no probabilities on {sample.image.name}; train it again")
     mask = probability > arm.contract.threshold
     boundary = study.foreground_is == "boundary"

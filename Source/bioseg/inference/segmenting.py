@@ -36,7 +36,7 @@ def foreground_probability(predict: Predictor, contract: Contract, image: Image)
     channels = contract.channels
     scale = standard_scale(image, channels) if contract.normalisation == "standard" else UNIT
     if contract.side is not None:
-        return _squeezed(predict, normalised(image, channels, scale), contract.side)
+        return _stretched_back(predict, normalised(image, channels, scale), contract.side)
     height, width = (_round_up(length, contract.multiple) for length in image.shape[:2])
     whole = height * width <= WHOLE_LIMIT
     probability = tiled(
@@ -49,11 +49,15 @@ def foreground_probability(predict: Predictor, contract: Contract, image: Image)
     return probability[..., 0]
 
 
-def _squeezed(predict: Predictor, values: Floats, side: int) -> Floats:
+def squeezed(values: Floats, side: int) -> Floats:
+    """(H, W[, C]) -> (side, side, C): the whole image as a network of a fixed side takes it, in training too."""
+    shrinking = cv2.INTER_AREA if min(values.shape[:2]) > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(values, (side, side), interpolation=shrinking), np.float32).reshape(side, side, -1)
+
+
+def _stretched_back(predict: Predictor, values: Floats, side: int) -> Floats:
     height, width = values.shape[:2]
-    shrinking = cv2.INTER_AREA if min(height, width) > side else cv2.INTER_LINEAR
-    square = cv2.resize(values, (side, side), interpolation=shrinking).reshape(1, side, side, -1)
-    probability = predict(np.asarray(square, np.float32))[0, ..., 0]
+    probability = predict(squeezed(values, side)[np.newaxis])[0, ..., 0]
     stretched = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(stretched, np.float32)
 

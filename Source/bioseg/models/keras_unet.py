@@ -7,6 +7,7 @@ from keras import layers
 def unet(
     filters: tuple[int, ...] = (8, 32, 64, 128, 256),
     normalisation: type[layers.BatchNormalization] = layers.BatchNormalization,
+    channels: int = 1,
 ) -> keras.Model:
     """Build a U-Net with batch normalisation for images of any size that is a multiple of 2**(levels - 1).
 
@@ -19,10 +20,12 @@ def unet(
         Channels of each level, from full resolution down.
     normalisation
         Layer of batch normalisation: that of Keras, or one for training with the same weights.
+    channels
+        Of the image.
 
     Returns
     -------
-    A model from one channel of standardised float32 to probabilities in [0, 1] of the same height and width, with
+    A model from standardised float32 to probabilities in [0, 1] of the same height and width, with
     the channel axis where `keras.config.image_data_format()` says.
     """
     channel = _channel_axis()
@@ -34,7 +37,7 @@ def unet(
             x = layers.ReLU()(normalisation(axis=channel)(x))
         return x
 
-    image = keras.Input(_image_shape(None), name="image")
+    image = keras.Input(_image_shape(channels, None), name="image")
     x, skips = image, []
     for level in upper:
         x = convolve(x, level)
@@ -52,8 +55,8 @@ def _channel_axis() -> int:
     return 1 if keras.config.image_data_format() == "channels_first" else -1
 
 
-def _image_shape(side: int | None) -> tuple[int | None, int | None, int | None]:
-    return (1, side, side) if _channel_axis() == 1 else (side, side, 1)
+def _image_shape(channels: int, side: int | None) -> tuple[int | None, int | None, int | None]:
+    return (channels, side, side) if _channel_axis() == 1 else (side, side, channels)
 
 
 def plain_unet(filters: tuple[int, ...] = (64, 128, 256, 512, 1024)) -> keras.Model:
@@ -65,7 +68,7 @@ def plain_unet(filters: tuple[int, ...] = (64, 128, 256, 512, 1024)) -> keras.Mo
     def convolve(x: keras.KerasTensor, channels: int, size: int = 3) -> keras.KerasTensor:
         return layers.Conv2D(channels, size, activation="relu", padding="same", kernel_initializer="he_normal")(x)
 
-    image = keras.Input(_image_shape(256), name="image")
+    image = keras.Input(_image_shape(1, 256), name="image")
     x, skips = image, []
     *upper, bottom = filters
     for width in upper:

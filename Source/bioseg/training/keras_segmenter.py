@@ -1,182 +1,55 @@
-"""Fit a segmenter in Keras on its torch backend."""
+"""Networks of Keras, on its torch backend, as the fit of a segmenter takes them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from bioseg import images, metrics
 from bioseg.bundles import Contract
-from bioseg.datasets import Sample, Splits, digest, pixels
-from bioseg.datasets.augment import view
-from bioseg.errors import DatasetError, InvalidInput
-from bioseg.evaluation import segmentation
-from bioseg.inference import Predictor, segmenting
+from bioseg.inference import Predictor
 from bioseg.inference.layout import from_stored, to_stored
 from bioseg.models import keras_torch_backend
-from bioseg.study import SegmenterRecipe, Study
-from bioseg.training import Run, Tracker
-from bioseg.training.borders import closeness
-from bioseg.training.contracts import draft
-from bioseg.training.schedules import Budget, WarmCosine
-from bioseg.training.torch_learner import Learner
-
-CHECKPOINT = "last.safetensors"
-EPOCHS_BETWEEN_CHECKS = 5
-
-Floats = NDArray[np.float32]
-Pair = tuple[Floats, Floats]
+from bioseg.study import SegmenterRecipe
+from bioseg.training.torch_learner import Floats, Learnable, channels_last
 
 
-def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: Sequence[Floats] | None = None) -> Any:
-    """Fit a network on the samples for fitting.
-
-    Parameters
-    ----------
-    splits
-        The samples for choosing draw a curve and one sample prediction; those for scoring are not read.
-    run
-        Its folder gets `<stage>last.safetensors`. When the file is there, a fit of the same settings and data goes on
-        from it, and ends as one that was never interrupted; one that the clock stops gets its minutes anew.
-    start
-        Weights to begin with, as `get_weights` of a network of the recipe gives them; None: random ones.
-
-    Returns
-    -------
-    A `keras.Model` with averaged weights, ready for export.
-
-    Raises
-    ------
-    DatasetError
-        When there is no sample to fit on.
-    InvalidInput
-        When the file is of another fit, or `start` of another network.
-    """
-    if not splits.fit:
-        raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
+def built(recipe: SegmenterRecipe, seed: int) -> Any:
+    """Build the `keras.Model` of a recipe with random weights: what a fit gives in the end."""
     keras_torch_backend.use_torch()
     import keras
 
-    keras.utils.set_random_seed(run.seed)
-    averaged = _built(recipe)
-    learner = _learner(recipe, averaged.get_weights() if start is None else start)
-    kept, made_by = run.checkpoints / f"{run.stage}{CHECKPOINT}", _made_by(study, recipe, splits, run)
-    learner.restore(kept, made_by)
-    pairs = [pair(study, recipe, sample) for sample in splits.fit]
-    contract = draft(study, recipe, "fitting")
-    predict = _predictor(averaged, contract)
-    for done, loss in _epochs(learner, recipe, pairs, run):
-        epoch, checked = -(-learner.steps // recipe.steps), {}
-        if epoch % EPOCHS_BETWEEN_CHECKS == 0 or done == 1:
-            learner.save(kept, made_by)
-        if epoch % EPOCHS_BETWEEN_CHECKS == 0:
-            averaged.set_weights(learner.averaged())
-            checked = _check(study, contract, predict, splits.choose)
-        run.report(epoch, learner.steps, done, {"loss": loss} | checked)
-    averaged.set_weights(learner.averaged())
-    _show(contract, predict, splits.choose, run.tracker)
-    return averaged
+    keras.utils.set_random_seed(seed)
+    return _built(recipe, keras.layers.BatchNormalization)
 
 
-def _built(recipe: SegmenterRecipe) -> Any:
-    from bioseg.models import keras_unet
-
-    build: dict[str, Callable[..., Any]] = {"unet": keras_unet.unet, "plain_unet": keras_unet.plain_unet}
-    return build[recipe.architecture](recipe.filters)
-
-
-def _learner(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learner:
-    """A network that is to learn, with these weights to begin with."""
-    from bioseg.models import keras_unet
+def learnable(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learnable:
+    """Build the network of a recipe that takes the steps, with these weights."""
     from bioseg.models.keras_torch_layers import FusedBatchNormalization
 
-    plain = recipe.architecture == "plain_unet"
-    network = _built(recipe) if plain else keras_unet.unet(recipe.filters, FusedBatchNormalization)
-    if [weight.shape for weight in weights] != [weight.shape for weight in network.weights]:
-        raise InvalidInput(
-            f"the network to start from is none of {recipe.architecture} {recipe.filters}: start from nothing"
-        )
+    network = _built(recipe, FusedBatchNormalization)
     network.set_weights(weights)
-    return Learner(network, recipe)
+    channels_last(network)
+    learning = {id(weight) for weight in network.trainable_weights}
+    return Learnable(
+        run=partial(network, training=True),
+        weights=[weight.value for weight in network.weights],
+        learns=[id(weight) in learning for weight in network.weights],
+    )
 
 
-def _made_by(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) -> dict[str, str]:
-    """What a fit has to share with the one that it goes on from."""
-    return {"study": study.name, "recipe": repr(recipe), "seed": str(run.seed), "fitted on": digest(splits.fit)}
+def predictor(network: Any, contract: Contract) -> Predictor:
+    """Run a network of `built` as it is at the time of each call."""
 
-
-def _epochs(
-    learner: Learner, recipe: SegmenterRecipe, pairs: Sequence[Pair], run: Run
-) -> Iterator[tuple[float, float]]:
-    """Train until the budget is used up; yields the share done and mean loss of each epoch, in the end a share of 1.
-
-    By the clock the last epoch may be short, or hold no step at all: then the loss before it is given again.
-    """
-    budget = Budget(recipe.epochs * recipe.steps, run.minutes)
-    cosine = WarmCosine(recipe.learning_rate)
-    for step in range(learner.steps):
-        cosine.rate(step, budget.done(step))
-    done, loss = budget.done(learner.steps), float("nan")
-    while done < 1:
-        losses: list[float] = []
-        while len(losses) < recipe.steps and (done := budget.done(learner.steps)) < 1:
-            rate = cosine.rate(learner.steps, done) if recipe.schedule == "cosine" else recipe.learning_rate
-            losses.append(learner.learn(*_batch(pairs, recipe, np.random.default_rng([run.seed, learner.steps])), rate))
-        loss = float(np.mean(losses)) if losses else loss
-        done = budget.done(learner.steps)  # by the clock it may be up only now, with no step left to take
-        yield done, loss
-
-
-def _batch(pairs: Sequence[Pair], recipe: SegmenterRecipe, rng: np.random.Generator) -> Pair:
-    """Random views: images (batch, 1, size, size) and targets (batch, 2, size, size), see `pair`."""
-    chosen = [pairs[int(rng.integers(len(pairs)))] for _ in range(recipe.batch)]
-    views = [view(image, target, recipe.size, recipe.augmentation, rng) for image, target in chosen]
-    targets = np.stack([target for _, target in views]).transpose(0, 3, 1, 2)
-    return np.stack([image for image, _ in views])[:, np.newaxis], np.ascontiguousarray(targets)
-
-
-def pair(study: Study, recipe: SegmenterRecipe, sample: Sample) -> Pair:
-    """Image (H, W) on the network's scale and target (H, W, 2): foreground of 0 and 1, and the weight of each pixel.
-
-    Both are of the recipe's size if it squeezes images.
-    """
-    gray = images.grayscale(pixels.image(sample))
-    image = images.standardise(gray) if recipe.normalisation == "standard" else gray
-    mask = pixels.foreground(sample, study.foreground_value)
-    if image.shape != mask.shape:
-        raise DatasetError(f"{sample.image} and its label image differ in size: pair them again")
-    if recipe.view == "resize":
-        image, mask = _squeezed(image, mask, recipe.size)
-    weight = 1 + recipe.border * closeness(mask, recipe.border_width) if recipe.border else np.ones(mask.shape)
-    return image, np.stack([mask, weight], axis=-1).astype(np.float32)
-
-
-def _squeezed(image: Floats, mask: NDArray[np.bool_], side: int) -> tuple[Floats, NDArray[np.bool_]]:
-    square = (side, side)
-    shrinking = cv2.INTER_AREA if min(image.shape) > side else cv2.INTER_LINEAR
-    small = np.asarray(cv2.resize(image, square, interpolation=shrinking), np.float32)
-    return small, cv2.resize(mask.astype(np.uint8), square, interpolation=cv2.INTER_NEAREST) == 1
-
-
-def _predictor(model: Any, contract: Contract) -> Predictor:
     def predict(batch: Floats) -> Floats:
-        return from_stored(model.predict_on_batch(to_stored(batch, contract)), contract)
+        return from_stored(network.predict_on_batch(to_stored(batch, contract)), contract)
 
     return predict
 
 
-def _check(study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample]) -> dict[str, float]:
-    """Mean Dice score at 0.5 on the samples for choosing."""
-    predictions = segmentation.predictions(study, contract, predict, samples)
-    scores = [metrics.confusion_counts(probability > 0.5, truth).dice for probability, truth in predictions]
-    return {"choose_dice": float(np.mean(scores))} if scores else {}
+def _built(recipe: SegmenterRecipe, normalisation: Any) -> Any:
+    from bioseg.models import keras_bcdunet, keras_unet
 
-
-def _show(contract: Contract, predict: Predictor, samples: Sequence[Sample], tracker: Tracker) -> None:
-    """Keep the mask of one sample, laid over it."""
-    for sample in samples[:1]:
-        picture = pixels.image(sample)
-        probability = segmenting.foreground_probability(predict, contract, picture)
-        tracker.picture(sample.image.stem, images.overlay(images.to_uint8(picture), probability > 0.5))
+    if recipe.architecture == "plain_unet":
+        return keras_unet.plain_unet(recipe.filters)
+    if recipe.architecture == "bcdunet":
+        return keras_bcdunet.bcdunet(recipe.filters, recipe.size, normalisation, recipe.channels)
+    return keras_unet.unet(recipe.filters, normalisation, recipe.channels)

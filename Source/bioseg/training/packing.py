@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bioseg import evaluation
 from bioseg.bundles import Bundle, Contract
 from bioseg.bundles.sealing import reseal
-from bioseg.datasets import Sample, Splits, digest, fetch, synthetic_other
+from bioseg.datasets import Sample, Splits, digest, synthetic_other
 from bioseg.images import grayscale, resize_square, standardise
 from bioseg.inference import openvino_runtime
 from bioseg.registry import Registry
@@ -45,7 +45,7 @@ def pack(
     Parameters
     ----------
     network
-        What `keras_segmenter.fit` or `torch_classifier.fit` gives; it is left as it is.
+        What `segmenter.fit` or `torch_classifier.fit` gives; it is left as it is.
     splits
         Samples of the study: those for choosing set the thresholds, those for scoring make the metrics.
     provenance
@@ -116,7 +116,9 @@ def _with_choice(bundle: Bundle, choice: Choice) -> Bundle:
 def _origin(study: Study, recipe: Recipe, splits: Splits) -> dict[str, Any]:
     parts = {"fit": splits.fit, "choose": splits.choose, "score": splits.score}
     return {
-        "data": _sources((*splits.fit, *splits.choose, *splits.score)),
+        "notice": study.notice,
+        "data": _sources(study, (*splits.fit, *splits.choose, *splits.score)),
+        "limits": list(study.known_failures),
         "recipe": asdict(recipe),
         "splits": {name: digest(samples) for name, samples in parts.items() if samples},
         "images": {name: len(samples) for name, samples in parts.items()},
@@ -125,10 +127,10 @@ def _origin(study: Study, recipe: Recipe, splits: Splits) -> dict[str, Any]:
     }
 
 
-def _sources(samples: Sequence[Sample]) -> list[dict[str, str]]:
-    """What the catalogue says of each source in use."""
+def _sources(study: Study, samples: Sequence[Sample]) -> list[dict[str, str]]:
+    """What the study says of each source in use."""
     names = {sample.source.split("/")[0] for sample in samples}
-    entries = (entry for entry in fetch.known() if entry.name in names)
+    entries = (dataset for dataset in study.datasets if dataset.name in names)
     return [
         {"name": each.name, "what": each.title, "citation": each.citation, "licence": each.licence} for each in entries
     ]

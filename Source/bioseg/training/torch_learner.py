@@ -1,7 +1,8 @@
 """A network that learns step by step in torch, the average of its weights, and the file that it goes on from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,49 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 Floats = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Learnable:
+    """A network that is to learn.
+
+    Parameters
+    ----------
+    run
+        Maps images (N, channels, H, W) to probabilities (N, 1, H, W), as in training.
+    weights
+        All that it holds, statistics too, in the order of its `get_weights`; channels last, see `channels_last`.
+    learns
+        Of each weight, whether gradients move it.
+    """
+
+    run: Callable[[torch.Tensor], torch.Tensor]
+    weights: Sequence[torch.Tensor]
+    learns: Sequence[bool]
+
+
+def channels_last(network: Any) -> None:
+    """Lay the tensors of a network out as a CPU convolves them faster."""
+    network.to(memory_format=torch.channels_last)
+
+
 class Learner:
     """Fits a segmenter.
 
     Parameters
     ----------
     network
-        A `keras.Model` on the torch backend, channels first: (N, 1, H, W) to probabilities of the same shape. Its
-        tensors are laid out channels last, which a CPU convolves faster.
+        What learns.
     recipe
         Loss, weight decay (of kernels alone) and averaging.
     """
 
-    def __init__(self, network: Any, recipe: SegmenterRecipe) -> None:
-        self._network = network.to(memory_format=torch.channels_last)
+    def __init__(self, network: Learnable, recipe: SegmenterRecipe) -> None:
+        self._run = network.run
         self._recipe = recipe
         # Keras counts the layers of a process in their names; places are the same in each
-        place = {id(weight): f"{number:03}" for number, weight in enumerate(network.weights)}
-        self._weights = {place[id(weight)]: weight.value for weight in network.weights}
+        self._weights = {f"{place:03}": weight for place, weight in enumerate(network.weights)}
         self._averages = {name: value.detach().clone() for name, value in self._weights.items()}
-        self._learning = {place[id(weight)]: weight.value for weight in network.trainable_weights}
+        learns = zip(self._weights.items(), network.learns, strict=True)
+        self._learning = {name: value for (name, value), does in learns if does}
         kernels = [value for value in self._learning.values() if value.ndim > 1]
         others = [value for value in self._learning.values() if value.ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
@@ -50,12 +74,12 @@ class Learner:
     def learn(self, image: Floats, target: Floats, rate: float) -> float:
         """Take one step at a learning rate; returns the loss.
 
-        `image` is (N, 1, H, W); `target` (N, 2, H, W) holds the foreground in [0, 1] and the weight of each pixel.
+        `image` is (N, channels, H, W). `target` (N, 2, H, W) holds the foreground in [0, 1] and each pixel's weight.
         """
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         views = torch.from_numpy(image).to(memory_format=torch.channels_last)
-        loss = loss_of(self._network(views, training=True), torch.from_numpy(target), self._recipe.loss)
+        loss = loss_of(self._run(views), torch.from_numpy(target), self._recipe.loss)
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()
@@ -114,13 +138,11 @@ class Learner:
 
 
 def loss_of(probability: torch.Tensor, target: torch.Tensor, name: str) -> torch.Tensor:
-    """Weighted mean of the cross-entropy, and with `bce+dice` the soft Dice loss of the whole batch added.
+    """Weighted mean of the cross-entropy, the soft Dice loss of the whole batch, or both added.
 
     Milletari et al., "V-Net", 2016. `target` as in `Learner.learn`.
     """
     truth, weight = target[:, :1], target[:, 1:]
     surprise = functional.binary_cross_entropy(probability, truth, weight, reduction="sum") / weight.sum()
-    if name == "bce":
-        return surprise
-    overlap = 2 * (truth * probability).sum() + 1
-    return surprise + 1 - overlap / (truth.sum() + probability.sum() + 1)
+    dice = 1 - (2 * (truth * probability).sum() + 1) / (truth.sum() + probability.sum() + 1)
+    return {"bce": surprise, "dice": dice, "bce+dice": surprise + dice}[name]

@@ -41,6 +41,7 @@ def train(  # noqa: PLR0913 - the options of the command
     version: str | None = None,
     refit: bool = False,
     start: str | None = None,
+    split: str | None = None,
     progress: Progress = lambda _done, _line: None,
 ) -> Bundle:
     """Fit a recipe of a study, track it in MLflow, and add the scored bundle to the registry.
@@ -58,13 +59,15 @@ def train(  # noqa: PLR0913 - the options of the command
         With the settings chosen, fit again on the samples for choosing too; that network becomes the bundle.
     start
         Version whose weights a segmenter begins with; None: random ones.
+    split
+        One of the study's protocols; None: its own splits.
     progress
         Told the share of a fit that is done, and its figures.
 
     Raises
     ------
     UnknownStudy, InvalidInput
-        When there is no such study or recipe, the version is no name, or the one to start from has other layers.
+        When there is no such study, recipe or split, the version is no name, or the one to start from has other layers.
     BundleError
         When the version exists, or the one to start from does not.
     DatasetError
@@ -73,14 +76,14 @@ def train(  # noqa: PLR0913 - the options of the command
     tracking_server.limit_patience()
     from bioseg.training.mlflow_tracking import tracked
 
-    study = studies.get(study_name)
+    study = studies.get(study_name) if split is None else studies.get(study_name).under(split)
     recipe = recipe_of(study, recipe_name, epochs)
     registry = FolderRegistry(settings.models_dir, settings.state_dir / "models")
     version = new_version(registry.versions(study.name), version, datetime.now(UTC).date())
     draft(study, recipe, version)
     splits = study.splits(data_dir)
     beginning = None if start is None else _weights(registry, study, recipe, start)
-    options = {"recipe": recipe_name, "start": start, "epochs": epochs, "minutes": minutes}
+    options = {"recipe": recipe_name, "split": split, "start": start, "epochs": epochs, "minutes": minutes}
     chosen = [f"--{option} {value}" for option, value in options.items() if value is not None]
     command = " ".join(["bioseg train", study.name, *chosen, *(["--refit"] if refit else [])])
     checkpoints = kept_on_failure(settings.state_dir / "training" / study.name / version)
@@ -146,14 +149,14 @@ def fit_twice(
 
 
 def fit(study: Study, recipe: Recipe, splits: Splits, run: Run, start: Weights | None = None) -> Any:
-    """Fit a network in the framework of its recipe; see `keras_segmenter.fit` and `torch_classifier.fit`."""
+    """Fit a network in the framework of its recipe; see `segmenter.fit` and `torch_classifier.fit`."""
     if isinstance(recipe, ClassifierRecipe):
         from bioseg.training import torch_classifier
 
         return torch_classifier.fit(study, recipe, splits, run)
-    from bioseg.training import keras_segmenter
+    from bioseg.training import segmenter
 
-    return keras_segmenter.fit(study, recipe, splits, run, start)
+    return segmenter.fit(study, recipe, splits, run, start)
 
 
 def recipe_of(study: Study, name: str, epochs: int | None = None) -> Recipe:

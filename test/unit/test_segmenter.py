@@ -11,7 +11,7 @@ from bioseg.errors import DatasetError, InvalidInput
 from bioseg.study import SegmenterRecipe
 from bioseg.testing import twins
 from bioseg.testing.fake_tracker import FakeTracker
-from bioseg.training import Run, keras_segmenter
+from bioseg.training import Run, segmenter
 
 STUDY = studies.get("membrane")
 TINY = SegmenterRecipe(filters=(4, 8), size=32, epochs=5, steps=6, batch=4, averaging=0.5, learning_rate=2e-2)
@@ -31,7 +31,7 @@ def run(folder, **changes):
 
 def test_the_loss_falls(splits, tmp_path):
     own = run(tmp_path)
-    keras_segmenter.fit(STUDY, TINY, splits, own)
+    segmenter.fit(STUDY, TINY, splits, own)
     losses = [values["loss"] for _, values in own.tracker.points]
     assert len(losses) == 5
     assert losses[-1] < 0.8 * losses[0]
@@ -39,7 +39,7 @@ def test_the_loss_falls(splits, tmp_path):
 
 def test_the_same_seed_gives_the_same_network(splits, tmp_path):
     short = replace(TINY, epochs=1, steps=2)
-    first, second = (keras_segmenter.fit(STUDY, short, splits, run(tmp_path / name)) for name in ("one", "other"))
+    first, second = (segmenter.fit(STUDY, short, splits, run(tmp_path / name)) for name in ("one", "other"))
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -47,33 +47,33 @@ def test_the_same_seed_gives_the_same_network(splits, tmp_path):
 def test_the_network_that_comes_back_holds_the_averaged_weights(splits, tmp_path):
     brief = replace(TINY, epochs=1, steps=4)
     last, averaged = (
-        keras_segmenter.fit(STUDY, replace(brief, averaging=momentum), splits, run(tmp_path / f"{momentum}"))
+        segmenter.fit(STUDY, replace(brief, averaging=momentum), splits, run(tmp_path / f"{momentum}"))
         for momentum in (0.0, 0.9)
     )
-    first = keras_segmenter.fit(STUDY, replace(brief, steps=1, learning_rate=0.0), splits, run(tmp_path / "first"))
+    first = segmenter.fit(STUDY, replace(brief, steps=1, learning_rate=0.0), splits, run(tmp_path / "first"))
     start, end, mean = (network.trainable_weights[0].numpy() for network in (first, last, averaged))
     assert 0 < np.abs(mean - start).mean() < np.abs(end - start).mean()
 
 
 def test_every_fifth_epoch_is_checked_and_kept(splits, tmp_path):
     own = run(tmp_path)
-    keras_segmenter.fit(STUDY, replace(TINY, steps=1), splits, own)
+    segmenter.fit(STUDY, replace(TINY, steps=1), splits, own)
     assert [step for step, values in own.tracker.points if "choose_dice" in values] == [5]
     assert (tmp_path / "last.safetensors").is_file()
 
 
 def test_a_fit_that_broke_off_goes_on_to_the_same_network(splits, tmp_path):
     ten = replace(TINY, epochs=10, steps=2)
-    expected = keras_segmenter.fit(STUDY, ten, splits, run(tmp_path / "whole"))
+    expected = segmenter.fit(STUDY, ten, splits, run(tmp_path / "whole"))
 
     def broken_off(done, _line):
         if done > 0.6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        keras_segmenter.fit(STUDY, ten, splits, Run(FakeTracker(), broken_off, tmp_path, seed=1))
+        segmenter.fit(STUDY, ten, splits, Run(FakeTracker(), broken_off, tmp_path, seed=1))
     own = run(tmp_path)
-    found = keras_segmenter.fit(STUDY, ten, splits, own)
+    found = segmenter.fit(STUDY, ten, splits, own)
     assert [step for step, _ in own.tracker.points] == [12, 14, 16, 18, 20]
     for one, other in zip(expected.get_weights(), found.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -81,18 +81,18 @@ def test_a_fit_that_broke_off_goes_on_to_the_same_network(splits, tmp_path):
 
 def test_a_fit_begins_with_given_weights(splits, tmp_path):
     brief = replace(TINY, epochs=1, steps=1, learning_rate=0.0)
-    start = keras_segmenter.fit(STUDY, brief, splits, run(tmp_path / "start")).get_weights()
-    found = keras_segmenter.fit(STUDY, brief, splits, run(tmp_path, seed=2), start)
+    start = segmenter.fit(STUDY, brief, splits, run(tmp_path / "start")).get_weights()
+    found = segmenter.fit(STUDY, brief, splits, run(tmp_path, seed=2), start)
     np.testing.assert_allclose(found.get_weights()[0], start[0], rtol=1e-6)
 
 
 def test_weights_of_another_network_are_refused(splits, tmp_path):
     with pytest.raises(InvalidInput, match=r"none of unet \(4, 8\)"):
-        keras_segmenter.fit(STUDY, TINY, splits, run(tmp_path), [np.zeros(3, np.float32)])
+        segmenter.fit(STUDY, TINY, splits, run(tmp_path), [np.zeros(3, np.float32)])
 
 
 def test_a_boundary_weighs_more_where_it_is_thin(splits):
-    _, target = keras_segmenter.pair(STUDY, replace(TINY, border=4.0), splits.fit[0])
+    _, target = segmenter.pair(STUDY, replace(TINY, border=4.0), splits.fit[0])
     weights, on = target[..., 1], target[..., 0] == 1
     assert (weights[~on] == 1).all()
     assert 1 < weights[on].max() <= 5
@@ -100,21 +100,21 @@ def test_a_boundary_weighs_more_where_it_is_thin(splits):
 
 def test_a_sample_prediction_is_kept(splits, tmp_path):
     own = run(tmp_path)
-    keras_segmenter.fit(STUDY, replace(TINY, epochs=1, steps=1), splits, own)
+    segmenter.fit(STUDY, replace(TINY, epochs=1, steps=1), splits, own)
     assert {name: image.shape for name, image in own.tracker.pictures.items()} == {"18": (64, 64, 3)}
 
 
 def test_minutes_stop_the_fit_and_bring_the_rate_down(splits, tmp_path):
     shares = []
     own = Run(FakeTracker(), lambda done, _line: shares.append(done), tmp_path, seed=1, minutes=0.01)
-    keras_segmenter.fit(STUDY, replace(TINY, epochs=10_000, steps=2), splits, own)
+    segmenter.fit(STUDY, replace(TINY, epochs=10_000, steps=2), splits, own)
     assert 1 <= len(shares) < 10_000
     assert shares[-1] == 1.0
 
 
 def test_the_baseline_takes_whole_images_at_a_constant_rate(splits, tmp_path):
     seed = replace(STUDY.recipes["seed"], filters=(2, 2, 4), epochs=1, steps=2, augmentation=Augmentation())
-    network = keras_segmenter.fit(STUDY, seed, splits, run(tmp_path))
+    network = segmenter.fit(STUDY, seed, splits, run(tmp_path))
     assert network.output_shape == (None, 1, 256, 256)
 
 
@@ -127,7 +127,7 @@ def test_lungs_from_two_masks_are_one_foreground(tmp_path):
         cv2.imwrite(str(files[-1]), mask)
     cv2.imwrite(str(tmp_path / "x.png"), np.arange(1024, dtype=np.uint8).reshape(32, 32))
     sample = Sample(tmp_path / "x.png", "own", "x", masks=tuple(files))
-    image, target = keras_segmenter.pair(replace(STUDY, foreground_value=255), TINY, sample)
+    image, target = segmenter.pair(replace(STUDY, foreground_value=255), TINY, sample)
     mask, weight = target[..., 0], target[..., 1]
     assert (mask.mean(), set(np.unique(mask)), set(np.unique(weight))) == (0.5, {0, 1}, {1})
     assert (image.mean(), image.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
@@ -135,4 +135,4 @@ def test_lungs_from_two_masks_are_one_foreground(tmp_path):
 
 def test_nothing_to_fit_on_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no samples to fit"):
-        keras_segmenter.fit(STUDY, TINY, Splits((), (), ()), run(tmp_path))
+        segmenter.fit(STUDY, TINY, Splits((), (), ()), run(tmp_path))

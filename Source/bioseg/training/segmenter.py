@@ -1,0 +1,179 @@
+"""Fit a segmenter, in whichever framework its recipe names: the steps are the same."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bioseg import images, metrics
+from bioseg.bundles import Contract
+from bioseg.datasets import Sample, Splits, digest, pixels
+from bioseg.datasets.augment import view
+from bioseg.errors import DatasetError, InvalidInput
+from bioseg.evaluation import segmentation
+from bioseg.inference import Predictor, segmenting
+from bioseg.inference.normalising import UNIT, normalised, standard_scale
+from bioseg.study import SegmenterRecipe, Study
+from bioseg.training import Run, Tracker
+from bioseg.training.borders import closeness
+from bioseg.training.contracts import draft
+from bioseg.training.schedules import Budget, WarmCosine
+from bioseg.training.torch_learner import Learnable, Learner
+
+CHECKPOINT = "last.safetensors"
+EPOCHS_BETWEEN_CHECKS = 5
+
+Floats = NDArray[np.float32]
+Pair = tuple[Floats, Floats]
+
+
+def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: Sequence[Floats] | None = None) -> Any:
+    """Fit a network on the samples for fitting.
+
+    Parameters
+    ----------
+    splits
+        The samples for choosing draw a curve and one sample prediction; those for scoring are not read.
+    run
+        Its folder gets `<stage>last.safetensors`. When the file is there, a fit of the same settings and data goes on
+        from it, and ends as one that was never interrupted; one that the clock stops gets its minutes anew.
+    start
+        Weights to begin with, as `get_weights` of a network of the recipe gives them; None: random ones.
+
+    Returns
+    -------
+    A `keras.Model` or `models.torch_unet.UNet` with averaged weights, ready for export.
+
+    Raises
+    ------
+    DatasetError
+        When there is no sample to fit on.
+    InvalidInput
+        When the file is of another fit, or `start` of another network.
+    """
+    if not splits.fit:
+        raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
+    framework = _framework(recipe)
+    averaged = framework.built(recipe, run.seed)
+    if start is not None:
+        _start_with(averaged, start, recipe)
+    learner = Learner(framework.learnable(recipe, averaged.get_weights()), recipe)
+    kept, made_by = run.checkpoints / f"{run.stage}{CHECKPOINT}", _made_by(study, recipe, splits, run)
+    learner.restore(kept, made_by)
+    pairs = [pair(study, recipe, sample) for sample in splits.fit]
+    contract = draft(study, recipe, "fitting")
+    predict = framework.predictor(averaged, contract)
+    for done, loss in _epochs(learner, recipe, pairs, run):
+        epoch, checked = -(-learner.steps // recipe.steps), {}
+        if epoch % EPOCHS_BETWEEN_CHECKS == 0 or done == 1:
+            learner.save(kept, made_by)
+        if epoch % EPOCHS_BETWEEN_CHECKS == 0:
+            averaged.set_weights(learner.averaged())
+            checked = _check(study, contract, predict, splits.choose)
+        run.report(epoch, learner.steps, done, {"loss": loss} | checked)
+    averaged.set_weights(learner.averaged())
+    _show(contract, predict, splits.choose, run.tracker)
+    return averaged
+
+
+class _Framework(Protocol):
+    """What a framework builds; a network of it has `get_weights` and `set_weights`."""
+
+    def built(self, recipe: SegmenterRecipe, seed: int) -> Any: ...
+
+    def learnable(self, recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learnable: ...
+
+    def predictor(self, network: Any, contract: Contract) -> Predictor: ...
+
+
+def _framework(recipe: SegmenterRecipe) -> _Framework:
+    if recipe.framework == "torch":
+        from bioseg.training import torch_segmenter
+
+        return torch_segmenter
+    from bioseg.training import keras_segmenter
+
+    return keras_segmenter
+
+
+def _start_with(network: Any, weights: Sequence[Floats], recipe: SegmenterRecipe) -> None:
+    if [weight.shape for weight in weights] != [weight.shape for weight in network.get_weights()]:
+        raise InvalidInput(
+            f"the network to start from is none of {recipe.architecture} {recipe.filters}: start from nothing"
+        )
+    network.set_weights(weights)
+
+
+def _made_by(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) -> dict[str, str]:
+    """What a fit has to share with the one that it goes on from."""
+    return {"study": study.name, "recipe": repr(recipe), "seed": str(run.seed), "fitted on": digest(splits.fit)}
+
+
+def _epochs(
+    learner: Learner, recipe: SegmenterRecipe, pairs: Sequence[Pair], run: Run
+) -> Iterator[tuple[float, float]]:
+    """Train until the budget is used up; yields the share done and mean loss of each epoch, in the end a share of 1.
+
+    By the clock the last epoch may be short, or hold no step at all: then the loss before it is given again.
+    """
+    budget = Budget(recipe.epochs * recipe.steps, run.minutes)
+    cosine = WarmCosine(recipe.learning_rate)
+    for step in range(learner.steps):
+        cosine.rate(step, budget.done(step))
+    done, loss = budget.done(learner.steps), float("nan")
+    while done < 1:
+        losses: list[float] = []
+        while len(losses) < recipe.steps and (done := budget.done(learner.steps)) < 1:
+            rate = cosine.rate(learner.steps, done) if recipe.schedule == "cosine" else recipe.learning_rate
+            losses.append(learner.learn(*_batch(pairs, recipe, np.random.default_rng([run.seed, learner.steps])), rate))
+        loss = float(np.mean(losses)) if losses else loss
+        done = budget.done(learner.steps)  # by the clock it may be up only now, with no step left to take
+        yield done, loss
+
+
+def _batch(pairs: Sequence[Pair], recipe: SegmenterRecipe, rng: np.random.Generator) -> Pair:
+    """Random views: images (batch, channels, size, size) and targets (batch, 2, size, size), see `pair`."""
+    chosen = [pairs[int(rng.integers(len(pairs)))] for _ in range(recipe.batch)]
+    views = [view(image, target, recipe.size, recipe.augmentation, rng) for image, target in chosen]
+    image, target = (np.stack(part).transpose(0, 3, 1, 2) for part in zip(*views, strict=True))
+    return np.ascontiguousarray(image), np.ascontiguousarray(target)
+
+
+def pair(study: Study, recipe: SegmenterRecipe, sample: Sample) -> Pair:
+    """Image (H, W, channels) on the network's scale and target (H, W, 2), both squeezed where the recipe says so.
+
+    The target holds the foreground, 0 or 1, and the weight of each pixel.
+    """
+    image = _intensities(pixels.image(sample), recipe)
+    mask = pixels.foreground(sample, study.foreground_value)
+    if image.shape[:2] != mask.shape:
+        raise DatasetError(f"{sample.image} and its label image differ in size: pair them again")
+    if recipe.view == "resize":
+        side = (recipe.size, recipe.size)
+        image = segmenting.squeezed(image, recipe.size)
+        mask = cv2.resize(mask.astype(np.uint8), side, interpolation=cv2.INTER_NEAREST) == 1
+    weight = 1 + recipe.border * closeness(mask, recipe.border_width) if recipe.border else np.ones(mask.shape)
+    return image, np.stack([mask, weight], axis=-1).astype(np.float32)
+
+
+def _intensities(picture: images.Image, recipe: SegmenterRecipe) -> Floats:
+    """(H, W, channels) on the scale that the contract names."""
+    scale = standard_scale(picture, recipe.channels) if recipe.normalisation == "standard" else UNIT
+    return normalised(picture, recipe.channels, scale)
+
+
+def _check(study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample]) -> dict[str, float]:
+    """Mean Dice score at 0.5 on the samples for choosing."""
+    predictions = segmentation.predictions(study, contract, predict, samples)
+    scores = [metrics.confusion_counts(probability > 0.5, truth).dice for probability, truth in predictions]
+    return {"choose_dice": float(np.mean(scores))} if scores else {}
+
+
+def _show(contract: Contract, predict: Predictor, samples: Sequence[Sample], tracker: Tracker) -> None:
+    """Keep the mask of one sample, laid over it."""
+    for sample in samples[:1]:
+        picture = pixels.image(sample)
+        probability = segmenting.foreground_probability(predict, contract, picture)
+        tracker.picture(sample.image.stem, images.overlay(images.to_uint8(picture), probability > 0.5))
