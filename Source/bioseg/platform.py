@@ -141,12 +141,18 @@ def describe_studies(models: Models) -> list[dict[str, object]]:
 
 
 def ready(platform: Platform) -> dict[str, str]:
-    """`ok`, or why not, for the database and for the champion of each study, which has to reproduce its sample."""
+    """`ok`, or why not, for the database and for the champion of each study, which has to reproduce its sample.
+
+    A study without a champion is not served yet, and left out; those that screen for others have to have one.
+    """
     checks = {"database": _database(platform)}
     if checks["database"] != "ok":
         return checks | dict.fromkeys(studies.all_studies(), "the database, which names the champion, cannot be used")
+    screens = {study.screened_by for study in studies.all_studies().values()}
     for name in studies.all_studies():
         try:
+            if name not in screens and platform.arms.standing(name).champion is None:
+                continue
             platform.runtime.prove_again(platform.arms.champion(name))
             checks[name] = "ok"
         except BiosegError as error:
