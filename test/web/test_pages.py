@@ -30,7 +30,7 @@ from bioseg.datasets import synthetic_other
 from bioseg.decoding import formats
 from bioseg.errors import SettingsError
 from bioseg.inference import Predictor
-from bioseg.platform import Platform, open_platform
+from bioseg.platform import Platform, open_before_database, open_platform
 from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.settings import Settings
 from bioseg.testing import stand_ins, twins
@@ -185,22 +185,51 @@ def test_readyz_is_red_when_a_network_that_serves_gives_something_else(stand_in_
     assert [answer.status_code, answer.json["checks"]["membrane"]] == [503, "failing"]
 
 
+def test_readyz_is_red_until_the_tables_are_there(postgres_url: str, stand_in_models: Path, tmp_path: Path) -> None:
+    chosen = {"state_dir": tmp_path, "models_dir": stand_in_models, "secret_key": "a key that only tests know"}
+    platform = open_before_database(Settings.model_validate(chosen | {"database_url": postgres_url}))
+    answer = application.create_app(platform).test_client().get("/readyz")
+    assert [answer.status_code, answer.json["checks"]["database"]] == [503, "failing"]
+
+
+def test_readyz_is_red_while_a_database_server_is_away(
+    stand_in_models: Path, tmp_path: Path, free_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"postgresql://bioseg:hunter2@127.0.0.1:{free_port}/bioseg"
+    chosen = {"state_dir": tmp_path, "models_dir": stand_in_models, "secret_key": "a key that only tests know"}
+    platform = open_before_database(Settings.model_validate(chosen | {"database_url": url}))
+    answer = application.create_app(platform).test_client().get("/readyz")
+    assert [answer.status_code, answer.json["checks"]["database"]] == [503, "failing"]
+    assert "hunter2" not in caplog.text
+
+
 def test_readyz_leaves_no_record(client: FlaskClient, platform: Platform) -> None:
     client.get("/readyz")
     with reading(platform.sessions) as session:
         assert session.scalars(select(RequestRecord)).all() == []
 
 
-@pytest.mark.parametrize("missing", ["membrane", "kinds"])
-def test_readyz_is_red_when_a_study_has_no_champion(
-    make_platform: Callable[..., Platform], stand_in_models: Path, tmp_path: Path, missing: str
+@pytest.mark.parametrize(
+    ("missing", "status", "checks"),
+    [
+        ("membrane", 200, {"database": "ok", "kinds": "ok"}),
+        ("kinds", 503, {"database": "ok", "kinds": "failing", "membrane": "ok"}),
+    ],
+)
+def test_readyz_asks_a_champion_only_of_studies_that_are_served_and_of_screens(
+    make_platform: Callable[..., Platform],
+    stand_in_models: Path,
+    tmp_path: Path,
+    missing: str,
+    status: int,
+    checks: dict[str, str],
 ) -> None:
     models = tmp_path / "shipped"
     shutil.copytree(stand_in_models, models)
     champions = json.loads((models / CHAMPIONS).read_text())
     (models / CHAMPIONS).write_text(json.dumps({name: champions[name] for name in champions if name != missing}))
     answer = application.create_app(make_platform(models_dir=models)).test_client().get("/readyz")
-    assert [answer.status_code, answer.json["checks"][missing]] == [503, "failing"]
+    assert [answer.status_code, answer.json["checks"]] == [status, checks]
 
 
 @pytest.mark.parametrize("call", ["segment", "classify"])
