@@ -47,9 +47,7 @@ def test_a_server_that_wants_a_token_conforms(environment: dict[str, str], tmp_p
     assert done.returncode == 0, done.stdout
 
 
-def test_the_frameworks_that_the_champions_were_fitted_in_conform(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_frameworks_that_the_champions_were_fitted_in_conform(environment: dict[str, str], tmp_path: Path) -> None:
     with running.web(1, environment | {"BIOSEG_RUNTIME": "reference"}, tmp_path / "log") as address:
         done = conform(SUITE, address, "--latency-ms", "60000")
     assert done.returncode == 0, done.stdout
