@@ -25,7 +25,10 @@ def livez() -> schemas.Alive:
 @probes.output(schemas.Ready)
 @probes.doc(responses=documented(503, "application/json", "Ready"))
 def readyz() -> tuple[schemas.Ready, int]:
-    """Tell whether the database and the model of each study can be used; the log has the reasons."""
+    """Tell whether the database and the model of each study can be used.
+
+    Each model is run on the sample of its bundle, if that was not done in the last seconds. The log has the reasons.
+    """
     reasons = ready(context.platform())
     for name, reason in reasons.items():
         if reason != "ok":

@@ -1,6 +1,7 @@
 """The networks that serve: loaded on first use, proved on their own sample."""
 
 import importlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ SLOWER = 10.0
 LEAST_SECONDS = 1.0
 """What it may take in any case."""
 MOST_SECONDS = 120.0
+PROOF_SECONDS = 10.0
+"""How long a proof holds of a network that serves: strangers may ask for it, as often as they like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Runtime:
         self._arms: dict[tuple[str, str], Arm] = {}
         self._trials: dict[tuple[str, str], Arm] = {}
         self._loading = Lock()
+        self._proofs: dict[tuple[str, str], tuple[float, BundleError | None]] = {}
+        self._proving = Lock()
 
     def champion(self, study: str) -> Arm:
         """Arm of the study's champion; loaded, and replayed on its sample, when it is not yet.
@@ -127,6 +132,28 @@ class Runtime:
             if arm is None:
                 arm = self._trials[study, version] = self._confined(study, version, beside)
         return arm
+
+    def prove_again(self, arm: Arm, seconds: float = PROOF_SECONDS) -> None:
+        """See that a network that has served for a while still reproduces its sample.
+
+        Parameters
+        ----------
+        seconds
+            How old the last look may be to count, whatever came of it.
+
+        Raises
+        ------
+        BundleError
+            When it does not.
+        """
+        name = (arm.contract.study, arm.contract.version)
+        with self._proving:
+            when, failure = self._proofs.get(name, (-math.inf, None))
+            if time.monotonic() - when >= seconds:
+                failure = _failure(arm)
+                self._proofs[name] = (time.monotonic(), failure)
+        if failure is not None:
+            raise failure
 
     def keep(self, study: str, *versions: str | None) -> None:
         """Forget the arms of all other versions of a study; requests that run on one finish on it."""
@@ -197,6 +224,15 @@ def confiner(runtime: str) -> Confiner:
         return Confined(bundle, technology(runtime, bundle.contract), threads, limit)
 
     return confine
+
+
+def _failure(arm: Arm) -> BundleError | None:
+    """What `replay` raises, if it does."""
+    try:
+        replay(arm)
+    except BundleError as error:
+        return error
+    return None
 
 
 def replay(arm: Arm) -> None:

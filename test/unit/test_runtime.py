@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,49 @@ class TestReplay:
         for _ in range(2):
             with pytest.raises(BundleError):
                 serving.champion("membrane")
+
+
+class Failing:
+    """Reproduces the sample until it `broke`; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.broke = False
+        self.runs = 0
+
+    def __call__(self, batch: Floats) -> Floats:
+        self.runs += 1
+        return FakeSegmenter()(batch) + np.float32(self.broke)
+
+
+class TestProveAgain:
+    def test_refuses_a_network_that_broke_while_it_served(self, models):
+        network = Failing()
+        serving = runtime(models, Loader(network))
+        arm = serving.champion("membrane")
+        serving.prove_again(arm, 0)
+        network.broke = True
+        with pytest.raises(BundleError, match="differs by 1 "):
+            serving.prove_again(arm, 0)
+
+    @pytest.mark.parametrize("broke", [False, True])
+    def test_is_cheap_however_often_it_is_asked(self, models, broke):
+        network = Failing()
+        serving = runtime(models, Loader(network))
+        arm = serving.champion("membrane")
+        network.broke, network.runs = broke, 0
+        for _ in range(20):
+            with suppress(BundleError):
+                serving.prove_again(arm, 3600)
+        assert 1 == network.runs
+
+    def test_remembers_what_was_wrong(self, models):
+        network = Failing()
+        serving = runtime(models, Loader(network))
+        arm = serving.champion("membrane")
+        network.broke = True
+        for _ in range(2):
+            with pytest.raises(BundleError):
+                serving.prove_again(arm, 3600)
 
 
 class TestTechnologies:

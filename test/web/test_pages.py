@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,17 +17,23 @@ from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 from pydantic import SecretStr
+from sqlalchemy import select
 
 import application
 from application.json_lines import JsonLines
 from application.pages import EXAMPLES
 from bioseg import images
+from bioseg.bundles import Bundle
+from bioseg.database.engine import reading
+from bioseg.database.tables import RequestRecord
 from bioseg.datasets import synthetic_other
 from bioseg.decoding import formats
 from bioseg.errors import SettingsError
-from bioseg.platform import Platform
+from bioseg.inference import Predictor
+from bioseg.platform import Platform, open_platform
 from bioseg.registry.folder_registry import CHAMPIONS
-from bioseg.testing import twins
+from bioseg.settings import Settings
+from bioseg.testing import stand_ins, twins
 
 STATIC = Path(application.__file__).parent / "static"
 PAGES = ["/", "/docs"]
@@ -153,6 +160,27 @@ def test_readyz_is_red_when_a_model_is_damaged(
     answer = application.create_app(make_platform(models_dir=damaged)).test_client().get("/readyz")
     assert [answer.status_code, answer.json["checks"]["membrane"]] == [503, "failing"]
     assert str(tmp_path) not in answer.text
+
+
+def test_readyz_is_red_when_a_network_that_serves_gives_something_else(stand_in_models: Path, tmp_path: Path) -> None:
+    broke = threading.Event()
+
+    def load(bundle: Bundle, threads: int) -> Predictor:
+        predict = stand_ins.load(bundle, threads)
+        return lambda batch: predict(batch) / 2 if broke.is_set() else predict(batch)
+
+    settings = Settings.model_validate({"state_dir": tmp_path, "models_dir": stand_in_models})
+    platform = open_platform(settings, load)
+    platform.arms.champion("membrane")
+    broke.set()
+    answer = application.create_app(platform).test_client().get("/readyz")
+    assert [answer.status_code, answer.json["checks"]["membrane"]] == [503, "failing"]
+
+
+def test_readyz_leaves_no_record(client: FlaskClient, platform: Platform) -> None:
+    client.get("/readyz")
+    with reading(platform.sessions) as session:
+        assert session.scalars(select(RequestRecord)).all() == []
 
 
 @pytest.mark.parametrize("missing", ["membrane", "kinds"])
