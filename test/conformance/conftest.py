@@ -13,6 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--base-url", default=os.environ.get("BIOSEG_URL"), help="address of the server [BIOSEG_URL]")
     group.addoption("--api-token", default=os.environ.get("BIOSEG_API_TOKEN", ""), help="[BIOSEG_API_TOKEN]")
+    group.addoption("--patience", type=float, default=60, help="seconds until the server has to be ready")
     group.addoption("--latency-ms", type=float, default=5000, help="budget of the median upload of 256x256 pixels")
     group.addoption(
         "--shipped-champions",
@@ -23,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run against nothing."""
-    if config.getoption("base_url") is None:
+    if not config.getoption("base_url"):
         raise pytest.UsageError("name the server: --base-url http://127.0.0.1:8000, or BIOSEG_URL")
 
 
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def server(pytestconfig: pytest.Config) -> Iterator[Server]:
     """The server; what this session uploads is deleted at its end."""
     made = Server(pytestconfig.getoption("base_url").rstrip("/"), pytestconfig.getoption("api_token"))
+    made.wait(pytestconfig.getoption("patience"))
     yield made
     made.tidy()
 

@@ -1,6 +1,7 @@
 """A running Bioseg as its callers see it: an address, perhaps a token, and the uploads that were made."""
 
 import io
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 TIMEOUT_SECONDS = 120
+POLL_SECONDS = 0.5
 ANOTHER_TRY = Retry(total=8, connect=0, read=0, status_forcelist=[503], allowed_methods=None, raise_on_status=False)
 """A server that is busy says when to come back; others may be using it."""
 
@@ -34,6 +36,20 @@ class Server:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=ANOTHER_TRY))
         self._ids: set[str] = set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is ready, so long at most; raises TimeoutError with what it said last."""
+        deadline, said = time.monotonic() + seconds, "nothing"
+        while time.monotonic() < deadline:
+            try:
+                answer = requests.get(f"{self.address}/readyz", timeout=TIMEOUT_SECONDS)
+                if answer.ok:
+                    return
+                said = f"{answer.status_code} {answer.text}"
+            except requests.ConnectionError as error:
+                said = str(error)
+            time.sleep(POLL_SECONDS)
+        raise TimeoutError(f"{self.address} is not ready: {said}")
 
     def stranger(self) -> "Server":
         """Somebody else, who has no cookie and no token."""
