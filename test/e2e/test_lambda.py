@@ -1,7 +1,7 @@
 """The application image as AWS Lambda runs it: read-only, no shared memory, any user, called by events.
 
-`AWS_LAMBDA_RIE` names the runtime interface emulator, which lies in aws-sam-cli; `BIOSEG_IMAGE` an application image that
-was built already.
+`AWS_LAMBDA_RIE` names the runtime interface emulator, which lies in aws-sam-cli; `BIOSEG_IMAGE` may name an application
+image that was built already.
 """
 
 import os
