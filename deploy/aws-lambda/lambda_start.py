@@ -3,12 +3,14 @@
 import logging
 import sys
 from collections.abc import Callable
+from threading import Event
 from typing import TypeVar
 
 from application.json_lines import JsonLines
-from bioseg import credentials
+from bioseg import preflight
 from bioseg import settings as configuration
-from bioseg.errors import SettingsError
+from bioseg.database.engine import migrate_patiently
+from bioseg.errors import CannotStart, SettingsError
 from bioseg.platform import Platform, open_platform
 from bioseg.settings import Settings
 
@@ -16,13 +18,17 @@ T = TypeVar("T")
 
 
 def started(build: Callable[[Platform], T]) -> T:
-    """Open the platform and build on it; a setting that will not do ends the process with the line that names it."""
+    """Open the platform and build on it; what keeps it from starting ends the process with one line.
+
+    A database that does not answer yet is waited for, until Lambda's own patience ends.
+    """
     _log_as_json()
     try:
         settings = configuration.load()
         check(settings)
+        migrate_patiently(settings.database_url, Event())
         return build(open_platform(settings))
-    except SettingsError as error:
+    except (SettingsError, CannotStart) as error:
         sys.exit(f"bioseg: {error}")
 
 
@@ -31,14 +37,14 @@ def check(settings: Settings) -> None:
 
     Raises
     ------
-    SettingsError
+    SettingsError, CannotStart
         Naming the variable.
     """
     if not settings.database_url.startswith("postgresql"):
         raise SettingsError("BIOSEG_DATABASE_URL: Lambda keeps no files; give postgresql://USER:PASSWORD@HOST/NAME")
     if not settings.blobs.startswith("s3://"):
         raise SettingsError("BIOSEG_BLOBS: Lambda keeps no files; give s3://BUCKET/PREFIX")
-    credentials.check(settings)
+    preflight.check(settings)
 
 
 def _log_as_json() -> None:

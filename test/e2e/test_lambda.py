@@ -1,7 +1,6 @@
 """The application image as AWS Lambda runs it: read-only, no shared memory, any user, called by events.
 
-`AWS_LAMBDA_RIE` names the runtime interface emulator, which lies in aws-sam-cli; `BIOSEG_IMAGE` may name an application
-image that was built already.
+`AWS_LAMBDA_RIE` may name the runtime interface emulator, `BIOSEG_IMAGE` an application image that was built already.
 """
 
 import os
@@ -12,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 TASK = ROOT / "deploy" / "aws-lambda"
 SUITE = ROOT / "test" / "conformance"
 SECTION = (SUITE / "uploads" / "section.png").read_bytes()
+IN_SAM_CLI = ".venv-pipeline/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"
 START_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 MEMORY = "3008m"
 KEY = "key-that-signs-cookies-for-a-test"
 
@@ -52,12 +54,15 @@ def docker(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Path:
-    """The runtime interface emulator; it is told where it lies, or found in an installed aws-sam-cli."""
-    given = os.environ.get("AWS_LAMBDA_RIE")
-    if given is None:
-        pytest.skip("AWS_LAMBDA_RIE names no emulator: unpack samcli/local/rapid/aws-lambda-rie-x86_64 of aws-sam-cli")
-    return Path(given)
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AWS's runtime interface emulator; aws-sam-cli holds it, whose installed files need not be executable."""
+    found = [Path(os.environ["AWS_LAMBDA_RIE"])] if "AWS_LAMBDA_RIE" in os.environ else list(ROOT.glob(IN_SAM_CLI))
+    if not found:
+        pytest.skip("there is no runtime interface emulator: neither AWS_LAMBDA_RIE nor aws-sam-cli in .venv-pipeline")
+    emulator = Path(shutil.copy(found[0], tmp_path_factory.mktemp("emulator") / "rie"))
+    emulator.chmod(0o755)
+    emulator.parent.chmod(0o755)
+    return emulator
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +183,18 @@ def test_a_function_that_could_lose_something_does_not_start(
         log = function.log()
     assert f"bioseg: {variable}" in log
     assert "Traceback" not in log
+
+
+def test_a_function_whose_database_is_not_up_says_what_it_waits_for(
+    image: str, emulator: Path, environment: dict[str, str]
+) -> None:
+    (nobody,) = free_ports(1)
+    address = {"BIOSEG_DATABASE_URL": f"postgresql://bioseg@127.0.0.1:{nobody}/bioseg"}
+    with running(image, emulator, environment | address) as function, ThreadPoolExecutor(1) as caller:
+        caller.submit(requests.post, f"{function.address}{function_url.INVOKE}", data="{}", timeout=PATIENCE_SECONDS)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while "waiting for the database" not in function.log() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        log = function.log()
+        docker("kill", function.container)
+    assert "waiting for the database" in log
