@@ -14,8 +14,10 @@ from urllib3 import Retry
 
 TIMEOUT_SECONDS = 120
 POLL_SECONDS = 0.5
-ANOTHER_TRY = Retry(total=8, connect=0, read=0, status_forcelist=[503], allowed_methods=None, raise_on_status=False)
-"""A server that is busy says when to come back; others may be using it."""
+ANOTHER_TRY = Retry(
+    total=8, connect=0, read=0, status_forcelist=[429, 503], allowed_methods=None, raise_on_status=False
+)
+"""A server that is busy, or limits its callers, says when to come back."""
 
 
 class Server:
