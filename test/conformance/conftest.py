@@ -32,7 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def server(pytestconfig: pytest.Config) -> Iterator[Server]:
     """The server; what this session uploads is deleted at its end."""
     made = Server(pytestconfig.getoption("base_url").rstrip("/"), pytestconfig.getoption("api_token"))
-    made.wait(pytestconfig.getoption("patience"))
+    try:
+        made.wait(pytestconfig.getoption("patience"))
+    except TimeoutError as error:
+        pytest.exit(str(error), returncode=1)
     yield made
     made.tidy()
 

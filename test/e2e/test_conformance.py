@@ -76,3 +76,9 @@ def test_a_version_without_golden_answers_is_passed_over_or_refused(address: str
 def test_without_an_address_it_says_so() -> None:
     done = subprocess.run([sys.executable, "-m", "pytest", SUITE], env={}, capture_output=True, text=True, check=False)
     assert "name the server" in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_told_once(free_port: int) -> None:
+    done = conform(SUITE, f"http://127.0.0.1:{free_port}", "--patience", "0.1")
+    assert done.returncode == 1
+    assert 1 == done.stdout.count("is not ready")
