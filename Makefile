@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RIVALS := .venv-compare
+CALLER := .venv-conformance
 PIP_INSTALL := bin/pip install --quiet --disable-pip-version-check --no-deps
 # $(call locked,ENVIRONMENT,LOCK): wheels of the lock alone, each by its sha256; nothing that is fetched runs a build.
 locked = $(1)/$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/$(2).txt
@@ -21,7 +22,7 @@ image = docker build --file $(1) --tag $(REGISTRY)bioseg-$(2):$(TAG) --build-arg
 HOST ?= 127.0.0.1
 PORT ?= 8000
 
-.PHONY: help setup serve images up down test lint bench train e2e picture lock audit leaks sbom
+.PHONY: help setup serve images up down test conformance smoke lint bench train e2e picture lock audit leaks sbom
 
 help: ## list the commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +75,16 @@ down: ## stop them; what they keep stays on their volumes
 
 test: setup ## all tests that need neither a Docker engine nor much time
 	$(BIN)/pytest -m 'not e2e'
+
+$(CALLER)/installed: requirements/conformance.txt
+	$(PYTHON) -m venv $(CALLER)
+	$(call locked,$(CALLER),conformance)
+	touch $@
+
+conformance: $(CALLER)/installed ## hold a running server against the golden answers: URL=http://127.0.0.1:8000
+	$(CALLER)/bin/pytest test/conformance --base-url '$(URL)' $(OPTIONS)
+
+smoke: conformance ## what follows a deployment: real predictions on URL, as above
 
 e2e: setup $(VENV)/benchmarks ## what needs a Docker engine or more time
 	$(BIN)/pytest -m e2e
