@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RIVALS := .venv-compare
+CALLER := .venv-conformance
 PIP_INSTALL := bin/pip install --quiet --disable-pip-version-check --no-deps
 # $(call locked,ENVIRONMENT,LOCK): wheels of the lock alone, each by its sha256; nothing that is fetched runs a build.
 locked = $(1)/$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/$(2).txt
@@ -12,10 +13,16 @@ ourselves = $(1)/$(PIP_INSTALL) --no-index --no-build-isolation --editable .
 # Advisories that do not concern us: `--ignore-vuln ID` each, with the reason in a comment above it.
 ACCEPTED_ADVISORIES :=
 AUDIT := $(BIN)/pip-audit --strict --require-hashes --disable-pip $(ACCEPTED_ADVISORIES)
+# Images: REGISTRY ends with a slash or is empty.
+REGISTRY ?=
+TAG ?= latest
+BASE ?= python:3.11-slim
+image = docker build --file $(1) --tag $(REGISTRY)bioseg-$(2):$(TAG) --build-arg BASE=$(BASE) \
+  --build-arg REVISION=$$(git rev-parse HEAD) .
 HOST ?= 127.0.0.1
 PORT ?= 8000
 
-.PHONY: help setup serve test lint bench train e2e picture lock audit leaks sbom
+.PHONY: help setup serve images up down test conformance smoke lint bench train e2e picture lock audit leaks sbom
 
 help: ## list the commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,8 +62,29 @@ setup: $(VENV)/everything ## install every extra into .venv
 serve: $(VENV)/serving ## the web application, its worker and MLflow on embedded defaults
 	$(BIN)/bioseg serve --host $(HOST) --port $(PORT)
 
+images: ## bioseg-application, bioseg-mlflow and bioseg-test, named $(REGISTRY)bioseg-...:$(TAG)
+	$(call image,application/Dockerfile,application)
+	$(call image,Mlflow/Dockerfile,mlflow)
+	$(call image,test/Dockerfile,test)
+
+up: ## application and MLflow in containers, on the ports and with the secrets of .env
+	docker compose up --build --detach
+
+down: ## stop them; what they keep stays on their volumes
+	docker compose --profile '*' down
+
 test: setup ## all tests that need neither a Docker engine nor much time
 	$(BIN)/pytest -m 'not e2e'
+
+$(CALLER)/installed: requirements/conformance.txt
+	$(PYTHON) -m venv $(CALLER)
+	$(call locked,$(CALLER),conformance)
+	touch $@
+
+conformance: $(CALLER)/installed ## hold a running server against the golden answers: URL=http://127.0.0.1:8000
+	$(CALLER)/bin/pytest test/conformance --base-url '$(URL)' $(OPTIONS)
+
+smoke: conformance ## what follows a deployment: real predictions on URL, as above
 
 e2e: setup $(VENV)/benchmarks ## what needs a Docker engine or more time
 	$(BIN)/pytest -m e2e

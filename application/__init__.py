@@ -26,7 +26,7 @@ from application import (
     traffic,
 )
 from bioseg import credentials, settings
-from bioseg.platform import Platform, open_platform
+from bioseg.platform import Platform, open_before_database
 
 API_VERSION = "1"
 FORM_OVERHEAD = 64 * 1024
@@ -43,7 +43,7 @@ def create_app(platform: Platform | None = None) -> Flask:
     """
     chosen = settings.load() if platform is None else platform.settings
     credentials.check(chosen)
-    platform = platform or open_platform(chosen)
+    platform = platform or open_before_database(chosen)
     app = APIFlask(__name__, title="Bioseg", version=API_VERSION, docs_path=None, json_errors=False)
     app.config.update(
         SECRET_KEY=credentials.cookie_key(chosen, platform.sessions),

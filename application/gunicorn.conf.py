@@ -10,6 +10,7 @@ from gunicorn.http.message import Request
 from gunicorn.workers.gthread import ThreadWorker
 
 from application.context import EXTENSION
+from bioseg.database.engine import migrate_patiently
 from bioseg.platform import Platform, warm_up
 
 KEPT_BODY = 2**20
@@ -59,11 +60,13 @@ def pre_request(worker: ThreadWorker, req: Request) -> None:  # noqa: ARG001 - t
 
 
 def post_worker_init(worker: ThreadWorker) -> None:
-    """Load the networks while the first requests come in, then follow the ledger; probes are answered meanwhile."""
+    """Wait, load the networks and follow the ledger beside the requests: probes are answered meanwhile."""
     Thread(target=serve, args=(worker.wsgi.extensions[EXTENSION],), daemon=True).start()
 
 
 def serve(platform: Platform) -> None:
-    """Have the arms ready, of all studies and for as long as the process lives."""
+    """Wait for the database, then have the arms of all studies ready, for as long as the process lives."""
+    never = Event()
+    migrate_patiently(platform.settings.resolved_database_url, never)
     warm_up(platform)
-    platform.arms.follow(Event(), platform.settings.sync_seconds)
+    platform.arms.follow(never, platform.settings.sync_seconds)

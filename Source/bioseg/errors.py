@@ -90,6 +90,10 @@ class SettingsError(BiosegError):
     """The settings contradict each other or lack something required."""
 
 
+class CannotStart(BiosegError):
+    """The address to listen on is taken, or the state folder cannot be written."""
+
+
 class BlobNotFound(BiosegError):
     """The blob store holds no bytes under this key."""
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -86,6 +85,21 @@ def open_platform(settings: Settings, load: Loader | None = None, confine: Confi
     """Migrate the database and open the stores; models as in `open_models`, those under trial by `confine`."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     engine.migrate(settings.resolved_database_url)
+    return _wired(settings, load, confine)
+
+
+def open_before_database(settings: Settings) -> Platform:
+    """As `open_platform`, though a database server may come up later.
+
+    Somebody has to call `engine.migrate_patiently`; until that is through, `ready` says so and requests fail.
+    """
+    if not engine.is_server(settings.resolved_database_url):
+        return open_platform(settings)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    return _wired(settings)
+
+
+def _wired(settings: Settings, load: Loader | None = None, confine: Confiner | None = None) -> Platform:
     registry = _registry(settings)
     locks = Locks(settings.state_dir.resolve() / "locks")
     sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
@@ -128,12 +142,9 @@ def describe_studies(models: Models) -> list[dict[str, object]]:
 
 def ready(platform: Platform) -> dict[str, str]:
     """`ok`, or why not, for the database and for the champion of each study, which has to reproduce its sample."""
-    checks = {"database": "ok"}
-    try:
-        with engine.reading(platform.sessions) as session:
-            session.execute(text("SELECT 1"))
-    except SQLAlchemyError as error:
-        checks["database"] = str(error)
+    checks = {"database": _database(platform)}
+    if checks["database"] != "ok":
+        return checks | dict.fromkeys(studies.all_studies(), "the database, which names the champion, cannot be used")
     for name in studies.all_studies():
         try:
             platform.runtime.prove_again(platform.arms.champion(name))
@@ -141,6 +152,13 @@ def ready(platform: Platform) -> dict[str, str]:
         except BiosegError as error:
             checks[name] = str(error)
     return checks
+
+
+def _database(platform: Platform) -> str:
+    try:
+        return "ok" if engine.is_current(platform.sessions.kw["bind"]) else "its tables are not up to date yet"
+    except SQLAlchemyError as error:
+        return str(error)
 
 
 def warm_up(platform: Platform) -> None:

@@ -23,6 +23,7 @@ RESTART_SECONDS = 2.0
 GRACE_SECONDS = 30.0
 NICENESS = 10
 """Of what runs beside the web server: it waits while somebody uploads, or while the web server starts."""
+TRACKING_HOST = "127.0.0.1"
 MEMORY = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
@@ -74,9 +75,9 @@ def tracking(settings: Settings) -> Command | None:
         return None
     folder = settings.state_dir.resolve() / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in ("localhost", "127.0.0.1"))
+    hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in ("localhost", TRACKING_HOST))
     arguments = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.mlflow_port)),
+        *(sys.executable, "-m", "mlflow", "server", "--host", TRACKING_HOST, "--port", str(settings.mlflow_port)),
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
         *("--artifacts-destination", str(folder / "artifacts"), "--workers", "1", "--allowed-hosts", hosts),
     ]
@@ -85,7 +86,7 @@ def tracking(settings: Settings) -> Command | None:
     return Command("mlflow", arguments, child_environment(**quiet))
 
 
-def serve(settings: Settings, host: str, port: int, workers: int) -> int:
+def serve(main: Command, companions: Sequence[Command]) -> int:
     """Run the web server and its companions until a signal or the end of the web server.
 
     A companion that ends is started again; the web server watches its own workers.
@@ -94,8 +95,6 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> int:
     -------
     The exit code of the web server, 0 after SIGTERM or SIGINT.
     """
-    main = web(host, port, workers)
-    companions = [command for command in (worker(), tracking(settings)) if command is not None]
     stopping = _stop_on_signals()
     running = {main.name: (main, _start(main)), **{each.name: (each, _start_beside(each)) for each in companions}}
     while not stopping and running[main.name][1].poll() is None:

@@ -1,6 +1,7 @@
 """The database: tables, migration, queries; on SQLite and on PostgreSQL."""
 
 import multiprocessing
+import secrets
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
-from sqlalchemy.exc import IntegrityError, InternalError, StatementError
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, StatementError
 from sqlalchemy.orm import Session, sessionmaker
 
 from bioseg.database import moves, requests
-from bioseg.database.engine import connect, migrate, reading
+from bioseg.database.engine import connect, is_current, migrate, migrate_patiently, reading
 from bioseg.database.tables import Base, RequestRecord
 from bioseg.errors import Busy, IdempotencyConflict, SettingsError
 
@@ -75,6 +76,49 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(database_url: st
     migrate(database_url)
     assert inspect(engine).has_table("decisions")
     engine.dispose()
+
+
+def test_a_database_of_a_later_version_is_left_alone(database_url: str) -> None:
+    migrate(database_url)
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    migrate(database_url)
+    assert is_current(engine)
+    engine.dispose()
+
+
+class TestPatience:
+    def test_has_the_tables_once_the_server_has_the_database(self, postgres_url: str) -> None:
+        name = f"late_{secrets.token_hex(8)}"
+        url = postgres_url.replace("/postgres?", f"/{name}?")
+        waiting = threading.Thread(target=migrate_patiently, args=(url, threading.Event()))
+        waiting.start()
+        server = connect(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+            waiting.join(60)
+            database = connect(url)
+            assert is_current(database)
+            database.dispose()
+            connection.execute(text(f"DROP DATABASE {name}"))
+        server.dispose()
+
+    def test_says_once_what_it_waits_for_and_ends_when_it_is_told(
+        self, caplog: pytest.LogCaptureFixture, free_port: int
+    ) -> None:
+        stop = threading.Event()
+        url = f"postgresql://bioseg:hunter2@127.0.0.1:{free_port}/bioseg"
+        threading.Timer(2.5, stop.set).start()
+        migrate_patiently(url, stop)
+        (said,) = caplog.messages
+        assert said.startswith("waiting for the database: connection")
+        assert ["hunter2" in said, "\n" in said] == [False, False]
+
+    def test_does_not_wait_for_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(OperationalError):
+            migrate_patiently(f"sqlite:///{tmp_path}/folder", threading.Event())
 
 
 def test_the_migrations_make_exactly_the_declared_tables(database_url: str) -> None:

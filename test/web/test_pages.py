@@ -30,7 +30,7 @@ from bioseg.datasets import synthetic_other
 from bioseg.decoding import formats
 from bioseg.errors import SettingsError
 from bioseg.inference import Predictor
-from bioseg.platform import Platform, open_platform
+from bioseg.platform import Platform, open_before_database, open_platform
 from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.settings import Settings
 from bioseg.testing import stand_ins, twins
@@ -175,6 +175,24 @@ def test_readyz_is_red_when_a_network_that_serves_gives_something_else(stand_in_
     broke.set()
     answer = application.create_app(platform).test_client().get("/readyz")
     assert [answer.status_code, answer.json["checks"]["membrane"]] == [503, "failing"]
+
+
+def test_readyz_is_red_until_the_tables_are_there(postgres_url: str, stand_in_models: Path, tmp_path: Path) -> None:
+    chosen = {"state_dir": tmp_path, "models_dir": stand_in_models, "secret_key": "a key that only tests know"}
+    platform = open_before_database(Settings.model_validate(chosen | {"database_url": postgres_url}))
+    answer = application.create_app(platform).test_client().get("/readyz")
+    assert [answer.status_code, answer.json["checks"]["database"]] == [503, "failing"]
+
+
+def test_readyz_is_red_while_a_database_server_is_away(
+    stand_in_models: Path, tmp_path: Path, free_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"postgresql://bioseg:hunter2@127.0.0.1:{free_port}/bioseg"
+    chosen = {"state_dir": tmp_path, "models_dir": stand_in_models, "secret_key": "a key that only tests know"}
+    platform = open_before_database(Settings.model_validate(chosen | {"database_url": url}))
+    answer = application.create_app(platform).test_client().get("/readyz")
+    assert [answer.status_code, answer.json["checks"]["database"]] == [503, "failing"]
+    assert "hunter2" not in caplog.text
 
 
 def test_readyz_leaves_no_record(client: FlaskClient, platform: Platform) -> None:

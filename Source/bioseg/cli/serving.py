@@ -14,6 +14,8 @@ from bioseg.settings import Settings
 
 log = logging.getLogger(__name__)
 
+NO_OPERATOR = "nobody is an operator until BIOSEG_OPERATOR_TOKEN is set"
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -21,16 +23,19 @@ log = logging.getLogger(__name__)
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Web worker processes.")
 def serve(host: str, port: int, workers: int) -> None:
     """Run the web application, its worker, and an MLflow server when none is named."""
-    from bioseg import credentials, processes
-    from bioseg.storage import open_mirror
+    from bioseg import preflight, processes
 
     settings = configuration.load()
-    credentials.check(settings)
-    open_mirror(settings)  # what is wrong with it is said here, not by a worker that ends again and again
+    preflight.check(settings)
+    preflight.require_free(host, port, "stop what listens there, or choose another --port")
+    web, tracking = processes.web(host, port, workers), processes.tracking(settings)
+    if tracking is not None:
+        remedy = "choose another BIOSEG_MLFLOW_PORT, or name the server that listens there in BIOSEG_MLFLOW_URI"
+        preflight.require_free(processes.TRACKING_HOST, settings.mlflow_port, remedy)
     _appoint_operator(settings)
-    tracking = "" if settings.mlflow_uri else f", MLflow on {settings.tracking_uri}"
-    click.echo(f"Bioseg on http://{host}:{port}{tracking}", err=True)
-    sys.exit(processes.serve(settings, host, port, workers))
+    beside = f", MLflow on {settings.tracking_uri}" if tracking is not None else ""
+    click.echo(f"Bioseg on http://{host}:{port}{beside}", err=True)
+    sys.exit(processes.serve(web, [processes.worker(), *([tracking] if tracking is not None else [])]))
 
 
 def _appoint_operator(settings: Settings) -> None:
@@ -40,6 +45,10 @@ def _appoint_operator(settings: Settings) -> None:
     from bioseg import credentials
     from bioseg.database import engine
 
+    if engine.is_server(settings.resolved_database_url):  # it keeps no tokens, and need not be up yet
+        if not settings.operator_token.get_secret_value():
+            log.warning(NO_OPERATOR)
+        return
     engine.migrate(settings.resolved_database_url)
     database = engine.connect(settings.resolved_database_url)
     sessions = sessionmaker(database)
@@ -47,7 +56,7 @@ def _appoint_operator(settings: Settings) -> None:
     if token is not None:
         click.echo(f"Operator token, shown only now: {token}\nOnly its hash is kept: store it safely.", err=True)
     elif credentials.operator_digest(settings, sessions) is None:
-        log.warning("nobody is an operator until BIOSEG_OPERATOR_TOKEN is set")
+        log.warning(NO_OPERATOR)
     database.dispose()
 
 
@@ -55,13 +64,20 @@ def _appoint_operator(settings: Settings) -> None:
 @click.option("--once", is_flag=True, help="Do what is due, then exit.")
 def worker(*, once: bool) -> None:
     """Do what follows the responses: ship telemetry to MLflow, copy pictures to the mirror, delete what is too old."""
+    from bioseg import preflight
     from bioseg import worker as background
+    from bioseg.database.engine import migrate_patiently
     from bioseg.platform import open_platform
 
+    settings = configuration.load()
+    preflight.check(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    background.run(open_platform(configuration.load()), once=once, stop=stop)
+    if not once:
+        migrate_patiently(settings.resolved_database_url, stop)
+    if not stop.is_set():
+        background.run(open_platform(settings), once=once, stop=stop)
 
 
 @click.command()

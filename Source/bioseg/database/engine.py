@@ -1,17 +1,24 @@
 """Opening the database and bringing its tables up to date."""
 
+import logging
 import sqlite3
 import time
 from pathlib import Path
+from threading import Event
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from bioseg.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
 _BUSY_MS = 15_000
+_CONNECT_SECONDS = 10
+_RETRY_SECONDS = 1.0
+_SAY_SECONDS = 60.0
 _MIGRATION_LOCK = 0x62696F736567  # any number, the same in every process: "bioseg" in ASCII
 _READING = {"reading": True, "postgresql_readonly": True}
 
@@ -35,10 +42,14 @@ def connect(url: str) -> Engine:
     SettingsError
         For any other database.
     """
-    parsed = _parse(url)
+    parsed = parse(url)
     if parsed.get_backend_name() == "postgresql":
         return create_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=8, max_overflow=24
+            parsed.set(drivername="postgresql+psycopg"),
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=24,
         )
     if parsed.database and parsed.database != ":memory:":
         path = Path(parsed.database)
@@ -66,7 +77,7 @@ def reading(factory: sessionmaker[Session]) -> Session:
 
 def exists(url: str) -> bool:
     """Tell whether a database is there to connect to: a SQLite file would be created by that; others answer or not."""
-    parsed = _parse(url)
+    parsed = parse(url)
     return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").is_file()
 
 
@@ -77,19 +88,47 @@ def migrate(url: str) -> None:
     """
     engine = connect(url)
     try:
-        if not _is_current(engine):
+        if not is_current(engine):
             _upgrade(engine)
     finally:
         engine.dispose()
 
 
-def _is_current(engine: Engine) -> bool:
-    """Tell whether the newest migration was made, without Alembic: importing it takes a fifth of a start."""
+def migrate_patiently(url: str, stop: Event) -> None:
+    """As `migrate`, but wait for a database server that is not up yet, until `stop` is set.
+
+    The log has what it waits for, at once and every minute.
+    """
+    say_at = time.monotonic()
+    while not stop.is_set():
+        try:
+            migrate(url)
+        except OperationalError as error:
+            if not is_server(url):
+                raise
+            if time.monotonic() >= say_at:
+                log.warning("waiting for the database: %s", " ".join(str(error.orig).split()))
+                say_at += _SAY_SECONDS
+            stop.wait(_RETRY_SECONDS)
+        else:
+            return
+
+
+def is_server(url: str) -> bool:
+    """Tell whether the database is a server, which may come and go, and not a file."""
+    return parse(url).get_backend_name() != "sqlite"
+
+
+def is_current(engine: Engine) -> bool:
+    """Tell whether the newest migration was made, or one after it, by a newer Bioseg.
+
+    That is asked without Alembic: importing it takes a fifth of a start.
+    """
     newest = max(file.name.partition("_")[0] for file in (Path(__file__).parent / "migrations/versions").glob("*.py"))
     with engine.execution_options(**_READING).connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False
-        return bool(connection.scalar(text("SELECT version_num FROM alembic_version")) == newest)
+        return str(connection.scalar(text("SELECT version_num FROM alembic_version"))) >= newest
 
 
 def _upgrade(engine: Engine) -> None:
@@ -105,8 +144,8 @@ def _upgrade(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def _parse(url: str) -> URL:
-    """Parse a database URL, or raise SettingsError without showing it: it may hold a password."""
+def parse(url: str) -> URL:
+    """Parse the URL of a database of a known kind, or raise SettingsError, without the URL: it may hold a password."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:

@@ -16,6 +16,22 @@ PATIENCE = {
 }
 
 
+def endpoint(uri: str) -> tuple[str, int] | None:
+    """Host and port of a tracking server; None when the address names none: a file store is there without one.
+
+    Raises
+    ------
+    SettingsError
+        When the address is malformed.
+    """
+    try:
+        address = urlsplit(uri)
+        port = address.port or PORTS.get(address.scheme)
+    except ValueError as error:
+        raise SettingsError(f"BIOSEG_MLFLOW_URI: {error}; give for instance http://127.0.0.1:5000") from error
+    return None if address.scheme not in PORTS or port is None else (address.hostname or "", port)
+
+
 def probe(uri: str) -> bool:
     """Find out within a second whether the server listens; MLflow's own client takes minutes to notice silence.
 
@@ -30,17 +46,13 @@ def probe(uri: str) -> bool:
     TrackingError
         When nobody listens.
     """
-    try:
-        address = urlsplit(uri)
-        port = address.port or PORTS.get(address.scheme)
-    except ValueError as error:
-        raise SettingsError(f"BIOSEG_MLFLOW_URI: {error}; give for instance http://127.0.0.1:5000") from error
-    if address.scheme not in PORTS:
+    server = endpoint(uri)
+    if server is None:
         return False
     try:
-        socket.create_connection((address.hostname or "", port), PROBE_SECONDS).close()
+        socket.create_connection(server, PROBE_SECONDS).close()
     except OSError as error:
-        raise TrackingError(f"{address.hostname}:{port} does not answer: {error}") from error
+        raise TrackingError("{}:{} does not answer: {}".format(*server, error)) from error
     return True
 
 
