@@ -15,9 +15,25 @@ LOCKS = {file.stem: file for file in sorted((ROOT / "requirements").glob("*.txt"
 
 SERVE = ("serve", "tracking")
 EVERYTHING = (*SERVE, "train", "test")
-EXTRAS = {"serve": SERVE, "everything": EVERYTHING, "benchmarks": (*EVERYTHING, "bench"), "compare": ("compare",)}
+EXTRAS = {
+    "serve": SERVE,
+    "everything": EVERYTHING,
+    "benchmarks": (*EVERYTHING, "bench"),
+    "compare": ("compare",),
+    "application": ("serve",),
+}
 TOOLS = ("build", "supply")
-GROUPS = {"serve": ("build",), "everything": TOOLS, "benchmarks": TOOLS, "compare": ("build",)}
+GROUPS = {
+    "serve": ("build",),
+    "everything": TOOLS,
+    "benchmarks": TOOLS,
+    "compare": ("build",),
+    "application": (),
+    "build": ("build",),
+    "conformance": ("conformance",),
+}
+IMAGES = {"application": "application", "mlflow": "Mlflow", "conformance": "test"}
+"""Locks of what runs in a container, and where its Dockerfile lies."""
 
 PERMISSIVE = re.compile(r"\b(Apache|BSD|HPND|ISC|MIT|MPL|Mozilla|PSF|Python Software Foundation|Unlicense)\b")
 COPYLEFT = re.compile(r"GPL|General Public License|Affero")
@@ -37,9 +53,10 @@ def pins(lock: str) -> dict[str, str]:
 def asked(lock: str) -> list[Requirement]:
     """What pyproject.toml asks for where this lock is installed."""
     project = PROJECT["project"]
-    extras = [line for extra in EXTRAS[lock] for line in project["optional-dependencies"][extra]]
+    ours = project["dependencies"] if lock in EXTRAS else []
+    extras = [line for extra in EXTRAS.get(lock, ()) for line in project["optional-dependencies"][extra]]
     groups = [line for group in GROUPS[lock] for line in PROJECT["dependency-groups"][group]]
-    return [Requirement(line) for line in project["dependencies"] + extras + groups]
+    return [Requirement(line) for line in ours + extras + groups]
 
 
 def licence(package: str) -> str:
@@ -51,7 +68,7 @@ def licence(package: str) -> str:
 
 
 def test_there_is_a_lock_for_every_way_of_installing():
-    assert {"serve", "everything", "benchmarks", "compare", "cuda", "torch-cpu"} == set(LOCKS)
+    assert {"serve", "everything", "benchmarks", "compare", "cuda", "torch-cpu", "build", *IMAGES} == set(LOCKS)
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -68,7 +85,15 @@ def test_every_requirement_of_a_lock_has_a_hash(lock):
     assert sorted(pins(lock)) == sorted(hashed)
 
 
-@pytest.mark.parametrize(("narrow", "wide"), [("serve", "everything"), ("everything", "benchmarks")])
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        ("serve", "everything"),
+        ("everything", "benchmarks"),
+        ("build", "everything"),
+        *((lock, "everything") for lock in IMAGES),
+    ],
+)
 def test_a_lock_pins_what_the_wider_one_pins(narrow, wide):
     assert pins(narrow).items() <= pins(wide).items()
 
@@ -78,7 +103,7 @@ def test_other_servers_are_measured_on_the_versions_that_we_serve_with(package):
     assert pins("serve")[package] == pins("compare")[package]
 
 
-@pytest.mark.parametrize("lock", EXTRAS)
+@pytest.mark.parametrize("lock", GROUPS)
 def test_a_lock_holds_what_the_project_asks_for(lock):
     locked = pins(lock)
     unmet = [
@@ -105,8 +130,20 @@ def test_make_installs_nothing_but_what_is_locked(tmp_path):
     dry_run = ["make", "-n", *folders, "setup", "serve", "bench", "lock"]
     said = subprocess.run(dry_run, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     installs = [line for line in said.splitlines() if "pip install" in line]
-    assert len(installs) >= len(LOCKS)
+    assert len(installs) >= len(LOCKS) - len(IMAGES) - 1
     assert [line for line in installs if "--require-hashes" not in line and "--no-index" not in line] == []
+
+
+@pytest.mark.parametrize(("lock", "folder"), IMAGES.items())
+def test_an_image_installs_nothing_but_what_is_locked(lock, folder):
+    text = (ROOT / folder / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    installs = re.findall(r"pip (?:--python \S+ )?install [^&\n]*", text)
+    assert any(f"/requirements/{lock}.txt" in line for line in installs)
+    assert [line for line in installs if "--require-hashes" not in line and "--no-index" not in line] == []
+
+
+def test_the_application_serves_without_a_tracking_server():
+    assert {"mlflow", "mlflow-skinny"} & pins("application").keys() == {"mlflow-skinny"}
 
 
 @pytest.mark.parametrize("package", pins("serve"))
