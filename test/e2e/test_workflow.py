@@ -28,7 +28,8 @@ RUNNER = "bioseg-act-runner"
 DOCKERFILE = """
 FROM python:3.11-slim
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends docker-registry git jq make \\
-    && rm /usr/bin/apt-get
+    && rm /usr/bin/apt-get \\
+    && echo '{"version": 0.1, "storage": {"filesystem": {"rootdirectory": "/images"}}, "http": {"addr": ":5000"}}' > /open.yml
 """
 OPTIONS = (
     "--json --rm --pull=false --no-cache-server --use-gitignore=false --secret GITHUB_TOKEN=of-nobody"
@@ -36,7 +37,7 @@ OPTIONS = (
 )
 NOTHING = 'runs: {using: composite, steps: [{run: "true", shell: bash}]}'
 KEPT = """
-inputs: {name: {required: true}, path: {required: true}, if-no-files-found: {}}
+inputs: {name: {required: true}, path: {required: true}, if-no-files-found: {}, include-hidden-files: {}}
 runs:
   using: composite
   steps:
@@ -123,7 +124,7 @@ def registry() -> Iterator[str]:
     """A registry of this machine's own."""
     subprocess.run(["docker", "build", "--quiet", "--tag", RUNNER, "-"], input=DOCKERFILE, text=True, check=True)
     run = ("docker", "run", "--rm", "--detach", "--publish", "127.0.0.1::5000", RUNNER)
-    container = output(*run, "docker-registry", "serve", "/etc/docker/registry/config.yml")
+    container = output(*run, "docker-registry", "serve", "/open.yml")
     address = "localhost:" + output("docker", "port", container, "5000").rpartition(":")[2]
     yield address
     output("docker", "stop", container)
