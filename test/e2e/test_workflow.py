@@ -29,7 +29,8 @@ DOCKERFILE = """
 FROM python:3.11-slim
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends docker-registry git jq make \\
     && rm /usr/bin/apt-get \\
-    && echo '{"version": 0.1, "storage": {"filesystem": {"rootdirectory": "/images"}}, "http": {"addr": ":5000"}}' > /open.yml
+    && echo '{"version": 0.1, "http": {"addr": ":5000"}, "storage": {"filesystem": {"rootdirectory": "/images"}}}' \\
+    > /open.yml
 """
 OPTIONS = (
     "--json --rm --pull=false --no-cache-server --use-gitignore=false --secret GITHUB_TOKEN=of-nobody"
