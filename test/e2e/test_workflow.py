@@ -42,7 +42,7 @@ inputs: {name: {required: true}, path: {required: true}, if-no-files-found: {}, 
 runs:
   using: composite
   steps:
-    - run: mkdir -p "/artifacts/${{ inputs.name }}" && cp -r ${{ inputs.path }} "/artifacts/${{ inputs.name }}"
+    - run: if [ -e ${{ inputs.path }} ]; then cp -r ${{ inputs.path }} "/artifacts/${{ inputs.name }}"; fi
       shell: bash
 """
 FEW_TESTS = " ".join(f"--ignore={folder}" for folder in ("test/contract", "test/simulation", "test/web"))
