@@ -5,6 +5,7 @@ beyond that. Each function takes the folder of all bundles, so a test session wr
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bioseg import images
+from bioseg import bundles, images
 from bioseg.bundles import Bundle, Contract
 from bioseg.datasets import kinds, synthetic_other
 from bioseg.models.receptive_field import unet_halo
@@ -27,8 +28,8 @@ SECTION_SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 def tiny_models(models_dir: Path) -> Path:
     """Write the bundles of `membrane` and `kinds` and make them champions; returns the folder."""
-    bundles = (tiny_segmenter(models_dir), tiny_kinds(models_dir))
-    champions = {bundle.contract.study: bundle.contract.version for bundle in bundles}
+    tiny = (tiny_segmenter(models_dir), tiny_kinds(models_dir))
+    champions = {bundle.contract.study: bundle.contract.version for bundle in tiny}
     (models_dir / CHAMPIONS).write_text(json.dumps(champions), encoding="utf-8")
     return models_dir
 
@@ -87,6 +88,22 @@ def tiny_kinds(models_dir: Path) -> Bundle:
     stack = np.stack([_square(picture) for picture in pictures])
     model = tiny_torch_resnet.fitted(stack, labels, len(kinds.KINDS))
     return torch_export.write(model, contract, _folder(models_dir, contract), stack[:1], metrics={}, provenance={})
+
+
+def as_version(source: Path, version: str, models_dir: Path | None = None, **changes: object) -> Bundle:
+    """Write the network of a bundle as another version, its contract changed.
+
+    Parameters
+    ----------
+    models_dir
+        Folder of all bundles; None: the one that `source` lies in.
+    """
+    bundle = bundles.read(source)
+    folder = (models_dir or source.parents[1]) / bundle.contract.study / version
+    shutil.copytree(source, folder)
+    (folder / bundles.MANIFEST).unlink()
+    contract = bundle.contract.model_copy(update={"version": version, **changes})
+    return bundles.seal(folder, contract, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
 
 
 def _folder(models_dir: Path, contract: Contract) -> Path:
