@@ -51,3 +51,12 @@ def test_flips_and_transposes_turn_the_whole_picture():
 def test_gray_views_have_three_equal_channels():
     found = view(ranges=replace(STILL, gray=1))
     np.testing.assert_array_equal(found[..., 0], found[..., 2])
+
+
+def test_a_rotation_turns_the_picture_about_its_middle():
+    picture = np.zeros((33, 33, 3), np.uint8)
+    picture[16, 16] = picture[4, 16] = 255
+    still = PictureView(1.0, 180.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    seen = [picture_view(picture, 33, still, np.random.default_rng(seed))[..., 0] for seed in range(12)]
+    assert min(view[16, 16] for view in seen) > 0.9
+    assert len({int(np.where(np.hypot(*np.mgrid[-16:17, -16:17]) > 6, view, 0).argmax()) for view in seen}) > 4

@@ -10,6 +10,7 @@ from bioseg.errors import InvalidInput
 from bioseg.inference import openvino_runtime, torch_runtime
 from bioseg.models.torch_classifiers import classifier, logits
 from bioseg.models.torch_cnn_attention import GrayStandard
+from bioseg.runtime import proved
 from bioseg.study import ClassifierRecipe
 from bioseg.training.contracts import draft
 from bioseg.training.packing import sample_input
@@ -56,6 +57,7 @@ def test_a_bundle_gives_what_the_network_gives(architecture, runtime, tmp_path):
     torch_export.round_to_float16(model)
     with torch.no_grad():
         expected = model.eval()(torch.from_numpy(np.ascontiguousarray(sample.transpose(0, 3, 1, 2)))).numpy()
+    proved(bundle, runtime.load(bundle, 1))
     found = runtime.load(bundle, 1)(np.concatenate([sample, sample]))
     np.testing.assert_allclose(found, np.repeat(expected.transpose(0, 2, 3, 1), 2, axis=0), atol=1e-5)
 

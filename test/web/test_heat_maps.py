@@ -9,19 +9,15 @@ import pytest
 from flask.testing import FlaskClient
 
 from application import create_app
-from bioseg import images
-from bioseg.bundles import Bundle, Contract
+from bioseg import bundles, images
+from bioseg.bundles import Bundle
 from bioseg.datasets.kinds import KINDS
 from bioseg.decoding.confined import Confined
 from bioseg.inference import Floats, Predictor
 from bioseg.platform import Platform, open_platform
-from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.settings import Settings
 from bioseg.testing import stand_ins
 
-BRAIN = stand_ins.SCREEN.model_copy(
-    update={"study": "brain", "version": "7.8.9", "classes": ("no", "yes"), "evidence": "place"}
-)
 HEIGHT, WIDTH = 60, 80
 
 
@@ -32,30 +28,19 @@ def is_brain(batch: Floats) -> Floats:
     return logits
 
 
-def bright_is_tumour(batch: Floats) -> Floats:
-    """(N, 32, 32, 3) -> evidence (N, 4, 4, 2): for a tumour where it is bright."""
-    bright = batch.mean(axis=3).reshape(len(batch), 4, 8, 4, 8).mean(axis=(2, 4))
-    return np.asarray(np.stack([np.zeros_like(bright), 40 * bright - 1], axis=-1), np.float32)
-
-
-def load(bundle: Bundle, _threads: int) -> Predictor:
-    return is_brain if bundle.contract.study == "kinds" else bright_is_tumour
+def load(bundle: Bundle, threads: int) -> Predictor:
+    return is_brain if bundle.contract.study == "kinds" else stand_ins.load(bundle, threads)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("brain models")
-    for contract, predict in ((BRAIN, bright_is_tumour), (stand_ins.SCREEN, is_brain)):
-        write(folder / contract.study / contract.version, contract, predict)
-    (folder / CHAMPIONS).write_text(f'{{"brain": "{BRAIN.version}", "kinds": "{stand_ins.SCREEN.version}"}}')
+    """The stand-ins, but that everything is brain MRI to the screen."""
+    folder = stand_ins.write(tmp_path_factory.mktemp("models"))
+    screen = folder / "kinds" / stand_ins.SCREEN.version
+    batch, _ = bundles.read(screen).sample()
+    np.savez(screen / bundles.SAMPLE, input=batch, output=is_brain(batch))
+    bundles.seal(screen, stand_ins.SCREEN, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
     return folder
-
-
-def write(folder: Path, contract: Contract, predict: Predictor) -> None:
-    bundle = stand_ins.seal(folder, contract)
-    batch, _ = bundle.sample()
-    np.savez(folder / "sample.npz", input=batch, output=predict(batch))
-    stand_ins.bundles.seal(folder, contract, created=bundle.manifest.created, metrics={}, provenance={})
 
 
 @pytest.fixture

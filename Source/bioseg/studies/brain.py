@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from bioseg.datasets import brain_tumour
+from bioseg.datasets import brain_4class, brain_mri, brain_tumour
 from bioseg.datasets.augment_picture import PictureView
 from bioseg.study import ClassifierRecipe, Promotion, Study
 
 VIEWS = dict.fromkeys(
     brain_tumour.LABELS, PictureView(least_area=0.7, rotation=15, flip_vertical=0.0, contrast=0.25, noise=0.05)
 )
-SMALL = ClassifierRecipe(architecture="cnn", side=96, epochs=16, averaging=0.99, smoothing=0.1, views=VIEWS)
+SMALL = ClassifierRecipe(architecture="cnn", side=96, epochs=24, averaging=0.99, smoothing=0.1, views=VIEWS)
 
 STUDY = Study(
     name="brain",
@@ -17,6 +17,11 @@ STUDY = Study(
     task="classification",
     classes=brain_tumour.LABELS,
     splits=brain_tumour.splits,
+    datasets=(brain_mri.DATASET, brain_4class.DATASET),
+    known_failures=(
+        "Fitted on single slices of unknown patients: other sequences, children, and other diseases such as strokes are"
+        " unknown to it.",
+    ),
     promotion=Promotion(metric="accuracy"),
     screened_by="kinds",
     accepts=("brain MRI",),
