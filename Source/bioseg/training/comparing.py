@@ -28,7 +28,10 @@ from bioseg.training.train import SEED, fit, kept_on_failure, recipe_of
 
 FOLDED = "Out of fold: each image is scored by a fit that saw nothing of its group. Settings keep their defaults."
 HELD_OUT = "On the held-out split; settings are chosen on the samples for choosing."
-INTERVALS = " Means over images. Intervals: percentiles of resamples of whole groups."
+INTERVALS = (
+    " Means over images. Intervals, 95 %: percentiles of resamples of whole groups; those of differences hold for all"
+    " pairs together."
+)
 
 
 class Scores(NamedTuple):
