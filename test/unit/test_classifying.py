@@ -125,6 +125,13 @@ def test_logits_of_the_whole_image_have_no_heat():
     assert classify(fake_classifier(0, 1, 2), contract(), PICTURES["gray"]).heat is None
 
 
+def test_evidence_of_no_place_is_refused():
+    with pytest.raises(BundleError, match="0 logits for 3 classes"):
+        classify(
+            lambda batch: np.zeros((len(batch), 0, 2, 3), np.float32), contract(evidence="place"), PICTURES["gray"]
+        )
+
+
 def test_a_network_that_gives_places_against_its_contract_is_refused():
     with pytest.raises(BundleError, match="12 logits for 3 classes"):
         classify(by_place(*PLACES), contract(), PICTURES["gray"])

@@ -69,7 +69,7 @@ def classify(predict: Predictor, contract: Contract, image: images.Image) -> Cla
     square = images.resize_square(images.to_uint8(image), contract.side)
     scale = standard_scale(square, contract.channels) if contract.normalisation == "standard" else UNIT
     output = predict(normalised(square, contract.channels, scale)[np.newaxis])[0]
-    evidence = output if contract.evidence == "place" and output.ndim == 3 else None
+    evidence = output if contract.evidence == "place" and output.ndim == 3 and output.size else None
     logits = output if evidence is None else evidence.mean(axis=(0, 1))
     if logits.shape != (len(contract.classes),):
         raise BundleError(f"{logits.size} logits for {len(contract.classes)} classes: export the bundle again")
