@@ -14,7 +14,7 @@ RESAMPLES = 5000
 Values = NDArray[np.float64]
 
 
-def draws_of_groups(groups: Sequence[str], resamples: int = RESAMPLES) -> NDArray[np.int64]:
+def _draws(groups: Sequence[str], resamples: int = RESAMPLES) -> NDArray[np.int64]:
     """How often each of the G distinct groups, in the order in which they first occur, is drawn: (resamples, G)."""
     count = len(dict.fromkeys(groups))
     if not count:
@@ -35,7 +35,7 @@ def mean_over_groups(values: Sequence[float], groups: Sequence[str], confidence:
     """
     place = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     numbers = [place[group] for group in groups]
-    draws = draws_of_groups(groups)
+    draws = _draws(groups)
     sums, sizes = np.bincount(numbers, weights=values), np.bincount(numbers)
     means = (draws @ sums) / (draws @ sizes)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
