@@ -124,6 +124,8 @@ train: $(VENV)/everything ## fit the shipped models again (BIOSEG_DATA_DIR names
 	$(BIN)/bioseg train membrane --refit
 	$(BIN)/bioseg train lung
 	$(BIN)/bioseg train skin
+	$(BIN)/bioseg train brain
+	$(BIN)/bioseg train brain-types
 	$(BIN)/bioseg train kinds
 
 # The old lock, even where pyproject.toml has moved on: all that is needed of it is uv.

@@ -81,11 +81,13 @@ class ClassifierRecipe:
     Parameters
     ----------
     architecture
-        `resnet18`, `resnet50` or `vgg16`, as torchvision names them; VGG gets a pooled head.
+        `resnet18`, `resnet50` or `vgg16`, as torchvision names them; VGG gets a pooled head. `cnn` (four layers),
+        `attention` and `cnn_attention`: small networks for gray images.
     side
         Side of the square that the network takes, pixels.
     pretrained
-        Start from ImageNet weights: the head first, then all layers at a tenth of the rate. Otherwise one phase.
+        Start from ImageNet weights: the head first, then all layers at a tenth of the rate. Otherwise one phase. For
+        torchvision's networks.
     head_epochs, epochs
         Epochs of the head's phase and of all layers.
     steps, batch
@@ -100,7 +102,7 @@ class ClassifierRecipe:
         Ranges of the random views of a class; classes without an entry take the default ones.
     """
 
-    architecture: Literal["resnet18", "resnet50", "vgg16"] = "resnet18"
+    architecture: Literal["resnet18", "resnet50", "vgg16", "cnn", "attention", "cnn_attention"] = "resnet18"
     side: int = 128
     pretrained: bool = False
     head_epochs: int = 2

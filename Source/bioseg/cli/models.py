@@ -82,6 +82,41 @@ def train(
     click.echo(f"{bundle.path}")
 
 
+@click.command()
+@click.argument("study")
+@click.option("--recipe", "recipes", multiple=True, required=True, help="One of the study's recipes; twice or more.")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipes'.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Of each fit, the schedule with it.")
+@click.option("--folds", type=click.IntRange(2), help="Score all samples out of fold, groups whole, in so many parts.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def compare(
+    study: str,
+    recipes: tuple[str, ...],
+    epochs: int | None,
+    minutes: float | None,
+    folds: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Fit recipes of STUDY on the same samples, and tell whether they differ.
+
+    Each fit is tracked. Differences are means over images, with intervals from whole groups drawn again.
+    """
+    from bioseg.training import comparing
+
+    compared = comparing.compare(
+        study,
+        recipes,
+        configuration.load(),
+        data_dir(),
+        epochs=epochs,
+        minutes=minutes,
+        parts=folds,
+        progress=_draw_progress,
+    )
+    click.echo(json.dumps(compared.as_json(), indent=2) if as_json else compared.as_text())
+
+
 def _draw_progress(done: float, line: str) -> None:
     """Draw a bar and what is known so far on a line of its own, so that a log keeps the course of a fit."""
     click.echo(f"[{'#' * round(20 * done):20}] {done:4.0%} {line}", err=True)
@@ -225,4 +260,4 @@ def bench(*, as_json: bool) -> None:
     click.echo(json.dumps(report, indent=2) if as_json else benchmark.as_text(report))
 
 
-COMMANDS = (list_studies, train, tune, evaluate, quantise, bench)
+COMMANDS = (list_studies, train, tune, compare, evaluate, quantise, bench)

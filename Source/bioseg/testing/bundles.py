@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bioseg import bundles, images
+from bioseg import bundles, images, studies
 from bioseg.bundles import Bundle, Contract
 from bioseg.datasets import kinds, synthetic_other
 from bioseg.models.receptive_field import unet_halo
 from bioseg.registry.folder_registry import CHAMPIONS
+from bioseg.study import Study
 from bioseg.testing import twins
 
 VERSION = "tiny"
@@ -27,11 +28,50 @@ SECTION_SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
 def tiny_models(models_dir: Path) -> Path:
-    """Write the bundles of `membrane` and `kinds` and make them champions; returns the folder."""
-    tiny = (tiny_segmenter(models_dir), tiny_kinds(models_dir))
-    champions = {bundle.contract.study: bundle.contract.version for bundle in tiny}
+    """Write a bundle of every study and make them champions; returns the folder."""
+    segmenter, screen = tiny_segmenter(models_dir), tiny_kinds(models_dir)
+    for study in studies.all_studies().values():
+        if study.name not in {segmenter.contract.study, screen.contract.study}:
+            tiny_sibling(models_dir, study, segmenter)
+    champions = dict.fromkeys(studies.all_studies(), VERSION)
     (models_dir / CHAMPIONS).write_text(json.dumps(champions), encoding="utf-8")
     return models_dir
+
+
+def tiny_sibling(models_dir: Path, study: Study, segmenter: Bundle) -> None:
+    """Write a bundle that is right in form only: the given segmenter's network, or a CNN of random weights."""
+    folder = models_dir / study.name / VERSION
+    if study.task == "classification":
+        _random_classifier(folder, study)
+        return
+    shutil.copytree(segmenter.path, folder, ignore=shutil.ignore_patterns(bundles.MANIFEST))
+    contract = segmenter.contract.model_copy(update={"study": study.name, "classes": (study.foreground,)})
+    bundles.seal(folder, contract, created=segmenter.manifest.created, metrics={}, provenance={})
+
+
+def _random_classifier(folder: Path, study: Study) -> None:
+    import torch
+
+    from bioseg.bundles import torch_export
+    from bioseg.models.torch_classifiers import classifier
+
+    contract = Contract(
+        study=study.name,
+        version=VERSION,
+        task="classification",
+        framework="torch",
+        architecture="cnn",
+        axes="NCHW",
+        channels=3,
+        normalisation="unit",
+        side=SIDE,
+        evidence="place",
+        classes=study.classes,
+    )
+    torch.manual_seed(1)
+    model = classifier(contract.architecture, len(study.classes), SIDE)
+    sample = np.random.default_rng(1).random((1, SIDE, SIDE, 3), np.float32)
+    torch_export.write(model, contract, folder, sample, metrics={}, provenance={})
 
 
 def tiny_segmenter(models_dir: Path) -> Bundle:
