@@ -37,7 +37,7 @@ STUDY = Study(
             filters=(12, 24, 48, 96, 128, 192),
             view="resize",
             size=160,
-            epochs=32,
+            epochs=26,
             batch=4,
             augmentation=VIEWS,
         ),
