@@ -10,7 +10,7 @@ from bioseg.errors import BundleError, InvalidInput
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.layout import from_stored, to_stored
 from bioseg.models.torch_classifiers import classifier
-from bioseg.models.torch_unet import shaped_as
+from bioseg.models.torch_unet import UNet, shaped_as
 
 
 def load(bundle: Bundle, threads: int) -> Predictor:
@@ -26,7 +26,7 @@ def load(bundle: Bundle, threads: int) -> Predictor:
     contract = bundle.contract
     inspection.check(bundle.weights)
     torch.set_num_threads(threads)
-    model = _segmenter(bundle) if contract.task == "segmentation" else _network(bundle)
+    model = segmenter(bundle) if contract.task == "segmentation" else _network(bundle)
 
     def predict(batch: Floats) -> Floats:
         with torch.inference_mode():
@@ -50,10 +50,14 @@ def _network(bundle: Bundle) -> nn.Module:
     return model.eval()
 
 
-def _segmenter(bundle: Bundle) -> nn.Module:
+def segmenter(bundle: Bundle) -> UNet:
+    """Open the network of a segmenter's bundle. Raises BundleError when the file is damaged or is no U-Net's."""
+    inspection.check(bundle.weights)
     if bundle.contract.architecture != "unet":
         raise BundleError(f"{bundle.path} holds a {bundle.contract.architecture!r}; torch builds: unet")
     try:
-        return shaped_as(load_file(bundle.weights)).eval()
+        network = shaped_as(load_file(bundle.weights))
     except (KeyError, RuntimeError, SafetensorError) as error:
         raise BundleError(f"{bundle.weights} does not fit a unet: {error}") from error
+    network.eval()
+    return network
