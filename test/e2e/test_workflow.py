@@ -42,7 +42,8 @@ inputs: {name: {required: true}, path: {required: true}, if-no-files-found: {}, 
 runs:
   using: composite
   steps:
-    - run: if [ -e ${{ inputs.path }} ]; then cp -r ${{ inputs.path }} "/artifacts/${{ inputs.name }}"; fi
+    - run: if [ -e "$KEPT" ]; then mkdir -p "/artifacts/$NAME" && cp -r "$KEPT" "/artifacts/$NAME"; fi
+      env: {KEPT: "${{ inputs.path }}", NAME: "${{ inputs.name }}"}
       shell: bash
 """
 FEW_TESTS = " ".join(f"--ignore={folder}" for folder in ("test/contract", "test/simulation", "test/web"))
