@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RIVALS := .venv-compare
+PIPELINE := .venv-pipeline
+CALLER := .venv-conformance
 PIP_INSTALL := bin/pip install --quiet --disable-pip-version-check --no-deps
 # $(call locked,ENVIRONMENT,LOCK): wheels of the lock alone, each by its sha256; nothing that is fetched runs a build.
 locked = $(1)/$(PIP_INSTALL) --require-hashes --only-binary :all: --requirement requirements/$(2).txt
@@ -17,14 +19,23 @@ REGISTRY ?=
 TAG ?= latest
 BASE ?= python:3.11-slim
 image = docker build --file $(1) --tag $(REGISTRY)bioseg-$(2):$(TAG) --build-arg BASE=$(BASE) \
-  --build-arg REVISION=$$(git rev-parse HEAD) .
+  --build-arg REVISION=$$(git rev-parse HEAD) $(LAYERS) .
 HOST ?= 127.0.0.1
 PORT ?= 8000
 
-.PHONY: help setup serve images up down test lint bench train e2e picture lock audit leaks sbom
+# The pipeline besides: which image, the tag whose layers may be taken again, where images are put, commits to compare with.
+IMAGE ?= application
+CACHE ?= none
+LAYERS ?=
+TARGET ?=
+SINCE ?= HEAD^
+BEFORE ?= HEAD^
+
+.PHONY: help setup serve images up down test conformance smoke lint bench train e2e picture lock audit leaks sbom
+.PHONY: wheel lint-pipeline last-pushed gate-changed image sbom-image push deploy rollback
 
 help: ## list the commands
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +66,12 @@ $(RIVALS)/installed: pyproject.toml requirements/compare.txt
 	$(call ourselves,$(RIVALS))
 	touch $@
 
+$(PIPELINE)/installed: requirements/pipeline.txt
+	$(PYTHON) -m venv $(PIPELINE)
+	$(call locked,$(PIPELINE),pipeline)
+	$(PIPELINE)/bin/pip check
+	touch $@
+
 setup: $(VENV)/everything ## install every extra into .venv
 	test/system-packages
 
@@ -75,7 +92,17 @@ down: ## stop them; what they keep stays on their volumes
 test: setup ## all tests that need neither a Docker engine nor much time
 	$(BIN)/pytest -m 'not e2e'
 
-e2e: setup $(VENV)/benchmarks ## what needs a Docker engine or more time
+$(CALLER)/installed: requirements/conformance.txt
+	$(PYTHON) -m venv $(CALLER)
+	$(call locked,$(CALLER),conformance)
+	touch $@
+
+conformance: $(CALLER)/installed ## hold a running server against the golden answers: URL=http://127.0.0.1:8000
+	$(CALLER)/bin/pytest test/conformance --base-url '$(URL)' $(OPTIONS)
+
+smoke: conformance ## what follows a deployment: real predictions on URL, as above
+
+e2e: setup $(VENV)/benchmarks $(PIPELINE)/installed ## what needs a Docker engine or more time
 	$(BIN)/pytest -m e2e
 
 lint: $(VENV)/everything ## format, lint, security rules, types, layers
@@ -97,6 +124,8 @@ train: $(VENV)/everything ## fit the shipped models again (BIOSEG_DATA_DIR names
 	$(BIN)/bioseg train membrane --refit
 	$(BIN)/bioseg train lung
 	$(BIN)/bioseg train skin
+	$(BIN)/bioseg train brain
+	$(BIN)/bioseg train brain-types
 	$(BIN)/bioseg train kinds
 
 # The old lock, even where pyproject.toml has moved on: all that is needed of it is uv.
@@ -107,8 +136,8 @@ lock: $(BIN)/uv ## lock what pyproject.toml asks for; UPGRADE='--upgrade-package
 	PATH="$(BIN):$$PATH" requirements/lock $(UPGRADE)
 
 audit: $(VENV)/everything ## known vulnerabilities of everything locked; needs an advisory service and fails without one
-	for lock in benchmarks cuda compare; do \
-	  $(AUDIT) --requirement requirements/$$lock.txt || exit 1; \
+	for lock in $(patsubst %,requirements/%.txt,benchmarks cuda compare pipeline) deploy/aws-lambda/requirements.txt; do \
+	  $(AUDIT) --requirement $$lock || exit 1; \
 	done
 
 leaks: $(VENV)/everything ## secrets in the files and in the whole history, but for .secrets.baseline
@@ -118,3 +147,48 @@ sbom: $(VENV)/everything ## dist/*.cdx.json: what serving is made of, by hash; w
 	mkdir -p dist
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-file dist/serve.cdx.json requirements/serve.txt
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-file dist/installed.cdx.json $(BIN)/python
+
+wheel: $(VENV)/everything ## build the wheel, and prove it in an environment of its own
+	rm -rf dist/*.whl .build/wheel
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --wheel-dir dist .
+	$(PYTHON) -m venv .build/wheel
+	$(call locked,.build/wheel,serve)
+	.build/wheel/$(PIP_INSTALL) --no-index dist/*.whl
+	.build/wheel/bin/pip check
+	test/wheel .build/wheel
+
+lint-pipeline: $(PIPELINE)/installed ## the workflow, Dockerfiles, compose, manifests and shell scripts; needs kubectl
+	PATH="$(PIPELINE)/bin:$$PATH" test/lint-pipeline
+
+last-pushed: ## the last commit in front of HEAD whose image is in REGISTRY; BEFORE where there is none
+	@deploy/last-pushed $(REGISTRY)bioseg-application $(BEFORE)
+
+gate-changed: $(VENV)/everything ## gate every shipped version that SINCE lacks; an inconclusive one holds: .build/gate.json says so
+	mkdir -p .build
+	git diff --quiet $(SINCE) -- data/models || $(BIN)/bioseg data fetch isbi2012
+	$(BIN)/bioseg gate-changed $(SINCE) --json > .build/gate.json || [ $$? -eq 3 ]
+
+BUILT = $(REGISTRY)bioseg-$(IMAGE)
+
+# Docker's old builder forgets its own layers where it is told to take others', so only an image that is there is named.
+image: LAYERS = --build-arg BUILDKIT_INLINE_CACHE=1 $(shell docker pull --quiet $(BUILT):$(CACHE) > /dev/null \
+  && echo --cache-from $(BUILT):$(CACHE))
+image: ## one of the images, IMAGE, with the layers of the tag CACHE where the registry has it
+	$(call image,$(or $(wildcard $(IMAGE)/Dockerfile),Mlflow/Dockerfile),$(IMAGE))
+
+sbom-image: ## dist/*.cdx.json of an image that was built: its Debian and Python packages
+	mkdir -p dist
+	$(PYTHON) deploy/sbom_image.py $(BUILT):$(TAG) dist/bioseg-$(IMAGE).cdx.json
+
+push: ## push one image, under a tag that says which
+	[ '$(TAG)' != latest ]
+	docker push $(BUILT):$(TAG)
+
+# The overlays of Kubernetes share a folder.
+TARGETS_FOLDER = deploy/$(patsubst kubernetes-%,kubernetes,$(TARGET))
+
+deploy: ## put the images of TAG at TARGET, such as kubernetes-gke
+	$(TARGETS_FOLDER)/deploy $(TARGET) '$(REGISTRY)' $(TAG)
+
+rollback: ## go back to what ran at TARGET before
+	$(TARGETS_FOLDER)/rollback $(TARGET)

@@ -87,13 +87,15 @@ def delete(request_id: str) -> tuple[str, int]:
 @api.get("/requests/<id:request_id>/mask.png", defaults={"what": "mask"})
 @api.get("/requests/<id:request_id>/overlay.png", defaults={"what": "overlay"})
 @api.get("/requests/<id:request_id>/probability.png", defaults={"what": "probability"})
+@api.get("/requests/<id:request_id>/heatmap.png", defaults={"what": "heatmap"})
 @api.output(FileSchema(type="string", format="binary"), content_type=PNG)
 @api.doc(responses=problems(404))
 def picture(request_id: str, what: Picture) -> Response:
     """Show a picture of one of your requests.
 
     All have the upload's own width and height after EXIF rotation. The mask is 255 where there is foreground, the
-    probability 255 where it is certain, and the overlay the image with the mask tinted.
+    probability 255 where it is certain, and the overlay the image with the mask tinted. The heat map lies over the
+    image, red where most of the evidence for the told class is.
     """
     return _png(_find(request_id), what)
 

@@ -151,7 +151,11 @@ class Classification(BaseModel):
     label: str | None = Field(description="The most probable class.", examples=["membrane EM"])
     probabilities: dict[str, float] = Field(description="Calibrated probability of each class.")
     timings_ms: Timings
-    heatmap_url: str | None = Field(description="Where the model looked; null when there is no heat map.")
+    heatmap_url: str | None = Field(
+        description="PNG of the image under colours, red where most of the evidence for `label` is; null when the model"
+        " tells none.",
+        examples=[f"/api/v1/requests/{EXAMPLE_ID}/heatmap.png"],
+    )
 
     @classmethod
     def of(cls, record: RequestRecord) -> Self:
@@ -165,7 +169,7 @@ class Classification(BaseModel):
             label=record.predicted,
             probabilities=record.probabilities,
             timings_ms=record.timings_ms,
-            heatmap_url=None,
+            heatmap_url=_url(record, "heatmap"),
         )
 
 
@@ -223,6 +227,7 @@ class Record(BaseModel):
     mask_url: str | None
     overlay_url: str | None
     probability_url: str | None
+    heatmap_url: str | None
 
     @classmethod
     def of(cls, record: RequestRecord) -> Self:
@@ -230,7 +235,8 @@ class Record(BaseModel):
         same = ("id", "created_at", "study", "task", "status", "width", "height", "label", "overridden", "arm")
         also = ("version", "precision", "foreground_fraction", "predicted", "probabilities", "timings_ms")
         shown: dict[str, Any] = {name: getattr(record, name) for name in (*same, *also)}
-        shown |= {f"{what}_url": _url(record, what) for what in ("image", "mask", "overlay", "probability")}
+        pictures = ("image", "mask", "overlay", "probability", "heatmap")
+        shown |= {f"{what}_url": _url(record, what) for what in pictures}
         shown |= {"error": record.detail, "screen": Screen.of(record), "feedback": _feedback_of(record)}
         shown["resources"] = {name: getattr(record, name) for name in Resources.model_fields}
         shown["tracking"] = record.mlflow_run and {"run": record.mlflow_run, "step": record.mlflow_step}

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -162,3 +162,21 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from bioseg.testing.bundles import tiny_models
 
     return tiny_models(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def add_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Puts a file with this code beside the studies, for the length of a test."""
+    from bioseg import studies
+
+    folder = tmp_path / "added studies"
+    folder.mkdir()
+    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(folder)])
+
+    def add(code: str) -> None:
+        (folder / "added.py").write_text(code, encoding="utf-8")
+        studies.all_studies.cache_clear()
+
+    yield add
+    studies.all_studies.cache_clear()
+    sys.modules.pop(f"{studies.__name__}.added", None)

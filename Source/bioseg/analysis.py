@@ -27,10 +27,11 @@ class Segmented(NamedTuple):
 
 
 class Classified(NamedTuple):
-    """The class that was told, and the probability of each."""
+    """The class that was told, the probability of each, and where its evidence lies: see `classifying.Classified`."""
 
     label: str
     probabilities: dict[str, float]
+    heat: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ def segment(arm: Arm, image: images.Image) -> Segmented:
 
 def classify(arm: Arm, image: images.Image) -> Classified:
     """Let an arm of a classification study tell the class of an image."""
-    shares = classifying.class_probabilities(arm.predict, arm.contract, image)
-    named = dict(zip(arm.contract.classes, map(float, shares), strict=True))
-    return Classified(arm.contract.classes[int(shares.argmax())], named)
+    found = classifying.classify(arm.predict, arm.contract, image)
+    named = dict(zip(arm.contract.classes, map(float, found.probabilities), strict=True))
+    return Classified(arm.contract.classes[int(found.probabilities.argmax())], named, found.heat)
 
 
 def screen(arm: Arm, study: Study, image: images.Image) -> Screening:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bioseg import credentials, rollouts, studies
 from bioseg.database import engine
 from bioseg.errors import BiosegError, LedgerBroken, RuntimeUnavailable, SettingsError, TrackingError
-from bioseg.platform import Platform, open_platform
+from bioseg.platform import Platform, in_service, open_platform
 from bioseg.settings import Settings
 from bioseg.storage import open_mirror
 from bioseg.telemetry import tracking_server
@@ -144,7 +144,7 @@ def _ledger(platform: Platform) -> Finding:
 
 
 def _bundles(platform: Platform) -> Iterator[Finding]:
-    for name in studies.all_studies():
+    for name in in_service(platform):
         try:
             version = platform.runtime.aliases(name).champion
             if version is not None:

@@ -93,6 +93,18 @@ def decode_png(data: bytes) -> Image:
     return np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1])
 
 
+def heat_overlay(image8: NDArray[np.uint8], heat: NDArray[np.float32], opacity: float = 0.4) -> NDArray[np.uint8]:
+    """Lay a heat map over an image, blue for 0 to red for 1: (H, W[, 3]) and any (h, w) -> (H, W, 3) RGB.
+
+    `opacity` is 0 (unseen) to 1 (opaque). The map is stretched to the image between its places.
+    """
+    height, width = image8.shape[:2]
+    rgb = image8 if image8.ndim == 3 else np.repeat(image8[..., None], 3, axis=2)
+    smooth = cv2.resize(probability_uint8(heat), (width, height), interpolation=cv2.INTER_LINEAR)
+    colours = cv2.applyColorMap(smooth, cv2.COLORMAP_TURBO)[..., ::-1]
+    return np.asarray(cv2.addWeighted(rgb, 1 - opacity, np.ascontiguousarray(colours), opacity, 0), np.uint8)
+
+
 def overlay(
     image8: NDArray[np.uint8],
     mask: NDArray[np.bool_],

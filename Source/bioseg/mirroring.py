@@ -36,7 +36,7 @@ class _Copy:
 def agree(sessions: sessionmaker[Session], pictures: Source, mirror: Mirror, seq: int) -> None:
     """Make the mirror hold what the record with this sequence number says now, and note its path there.
 
-    The folder is `<study>/<YYYY-MM-DD>/<id>` (UTC) with `image.png`, `mask.png`, `probability.png`,
+    The folder is `<study>/<YYYY-MM-DD>/<id>` (UTC) with `image.png`, `mask.png`, `probability.png`, `heatmap.png`,
     `corrected-mask.png` and `request.json`; of a record that was deleted or has no pictures there is none. It may be
     repeated, and interrupted anywhere. When the record changes meanwhile, it is done again: after whoever writes last,
     the mirror agrees with the record.
@@ -66,6 +66,7 @@ def _copy(record: RequestRecord) -> _Copy | None:
         "image.png": record.image_blob,
         "mask.png": record.mask_blob,
         "probability.png": record.probability_blob,
+        "heatmap.png": record.heatmap_blob,
         "corrected-mask.png": record.corrected_mask_blob,
     }
     description = {

@@ -13,7 +13,7 @@ from bioseg import images, studies
 from bioseg.arms import Arms
 from bioseg.database import engine
 from bioseg.decoding.confined import Confined
-from bioseg.errors import BiosegError
+from bioseg.errors import BiosegError, BundleError
 from bioseg.locks import Locks
 from bioseg.pictures import Pictures
 from bioseg.queueing import Queue
@@ -141,23 +141,35 @@ def describe_studies(models: Models) -> list[dict[str, object]]:
 
 
 def ready(platform: Platform) -> dict[str, str]:
-    """`ok`, or why not, for the database and for the champion of each study, which has to reproduce its sample.
-
-    A study without a champion is not served yet, and left out; those that screen for others have to have one.
-    """
+    """`ok`, or why not, for the database and each study in service, whose champion has to reproduce its sample."""
     checks = {"database": _database(platform)}
     if checks["database"] != "ok":
         return checks  # it names the champions
-    screens = {study.screened_by for study in studies.all_studies().values()}
-    for name in studies.all_studies():
+    for name in in_service(platform):
         try:
-            if name not in screens and platform.arms.standing(name).champion is None:
-                continue
             platform.runtime.prove_again(platform.arms.champion(name))
             checks[name] = "ok"
         except BiosegError as error:
             checks[name] = str(error)
     return checks
+
+
+def in_service(models: Models) -> list[str]:
+    """Names of the studies that have a champion, of the lead one, and of what screens them.
+
+    A study that is new and has no model yet is not among them: it keeps nobody from the others.
+    """
+    known = studies.all_studies()
+    serving = {name for name in known if name == studies.DEFAULT or _may_serve(models, name)}
+    screens = {known[name].screened_by for name in serving}
+    return [name for name in known if name in serving | screens]
+
+
+def _may_serve(models: Models, name: str) -> bool:
+    try:
+        return models.runtime.aliases(name).champion is not None
+    except BundleError:  # where the champion is wanted it is told why there is none
+        return True
 
 
 def _database(platform: Platform) -> str:

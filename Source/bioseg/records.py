@@ -19,7 +19,7 @@ from bioseg.platform import Platform
 
 log = logging.getLogger(__name__)
 
-Picture = Literal["image", "mask", "overlay", "probability"]
+Picture = Literal["image", "mask", "overlay", "probability", "heatmap"]
 
 
 def find(platform: Platform, request_id: str, owner: str | None) -> RequestRecord:
@@ -170,12 +170,12 @@ def picture(platform: Platform, record: RequestRecord, what: Picture) -> bytes:
     Raises
     ------
     BlobNotFound
-        When the request has none: it was refused, failed or deleted.
+        When the request has none: it was refused, failed or deleted, or its model gives no such picture.
     """
     if what == "overlay":
         image = images.to_uint8(_pixels(platform, record, "image"))
         return images.encode_png(images.overlay(image, _pixels(platform, record, "mask") > 0))
-    key = {"image": record.image_blob, "mask": record.mask_blob, "probability": record.probability_blob}[what]
+    key: str | None = getattr(record, f"{what}_blob")
     if key is None:
         raise BlobNotFound(f"request {record.id} has no {what}")
     return platform.pictures.get(key)

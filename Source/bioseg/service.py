@@ -262,12 +262,12 @@ def _process(
             record.version, record.precision = served.arm.contract.version, served.arm.contract.precision
             arms.append(served)
     failures = {str(each.rollout): each.failure for each in arms if each.failure is not None}
-    if isinstance(result, Segmented):
-        with watch.stage("encode"):
+    if result is None:
+        return {}, failures
+    with watch.stage("encode"):
+        if isinstance(result, Segmented):
             return _encode(platform, result, record), failures
-    if result is not None:
-        record.predicted, record.probabilities = result
-    return {}, failures
+        return _encode_class(result, image, record), failures
 
 
 def _encode(platform: Platform, result: Segmented, record: RequestRecord) -> dict[str, bytes]:
@@ -275,6 +275,13 @@ def _encode(platform: Platform, result: Segmented, record: RequestRecord) -> dic
     record.foreground_fraction = np.count_nonzero(mask) / mask.size
     encoding = helped.submit(platform.pool, partial(images.encode_probability, result.probability))
     return {"mask_blob": images.encode_mask(mask), "probability_blob": helped.result(encoding)}
+
+
+def _encode_class(result: Classified, image: images.Image, record: RequestRecord) -> dict[str, bytes]:
+    record.predicted, record.probabilities = result.label, result.probabilities
+    if result.heat is None:
+        return {}
+    return {"heatmap_blob": images.encode_png(images.heat_overlay(images.to_uint8(image), result.heat))}
 
 
 def _note_screen(answer: Screening, served: Served, upload: Upload, record: RequestRecord) -> None:
@@ -321,7 +328,7 @@ def _store_failure(platform: Platform, record: RequestRecord, error: Exception, 
     """Keep the record of a request that failed, without pictures; only what is wrong with the upload stays so."""
     theirs = isinstance(error, ImageError)
     record.status, record.error = "failed", type(error).__name__
-    record.image_blob = record.mask_blob = record.probability_blob = None
+    record.image_blob = record.mask_blob = record.probability_blob = record.heatmap_blob = None
     record.detail = str(error) if theirs else OUR_FAULT
     cost.note(record)
     with platform.sessions.begin() as session:

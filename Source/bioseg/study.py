@@ -41,7 +41,7 @@ class SegmenterRecipe:
     schedule
         `cosine`: short warm-up, then down to nearly zero. `constant`.
     loss
-        `bce` (binary cross-entropy), `dice` or `bce+dice`.
+        `bce` (binary cross-entropy), `dice`, `bce+dice`, `focal` or `bce+cldice`, see `training.torch_losses`.
     border, border_width
         A foreground pixel between two regions weighs 1 + border * exp(-(d / border_width)**2 / 2) in the cross-entropy,
         d being the sum of its distances, pixels, to both. At 0 all pixels weigh 1.
@@ -65,7 +65,7 @@ class SegmenterRecipe:
     batch: int = 4
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["bce", "dice", "bce+dice"] = "bce+dice"
+    loss: Literal["bce", "dice", "bce+dice", "focal", "bce+cldice"] = "bce+dice"
     border: float = 0.0
     border_width: float = 5.0
     weight_decay: float = 1e-3
@@ -81,11 +81,13 @@ class ClassifierRecipe:
     Parameters
     ----------
     architecture
-        `resnet18`, `resnet50` or `vgg16`, as torchvision names them; VGG gets a pooled head.
+        `resnet18`, `resnet50` or `vgg16`, as torchvision names them; VGG gets a pooled head. `cnn` (four layers),
+        `attention` and `cnn_attention`: small networks for gray images.
     side
         Side of the square that the network takes, pixels.
     pretrained
-        Start from ImageNet weights: the head first, then all layers at a tenth of the rate. Otherwise one phase.
+        Start from ImageNet weights: the head first, then all layers at a tenth of the rate. Otherwise one phase. For
+        torchvision's networks.
     head_epochs, epochs
         Epochs of the head's phase and of all layers.
     steps, batch
@@ -100,7 +102,7 @@ class ClassifierRecipe:
         Ranges of the random views of a class; classes without an entry take the default ones.
     """
 
-    architecture: Literal["resnet18", "resnet50", "vgg16"] = "resnet18"
+    architecture: Literal["resnet18", "resnet50", "vgg16", "cnn", "attention", "cnn_attention"] = "resnet18"
     side: int = 128
     pretrained: bool = False
     head_epochs: int = 2

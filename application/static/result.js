@@ -17,7 +17,7 @@ export async function show(place, record) {
   find("[data-timings]", view).append(timings(record.timings_ms));
   find("[data-downloads]", view).append(...downloads(record));
   if (record.task === "segmentation") wireSegmentation(view, record);
-  else find("[data-probabilities]", view).append(...bars(record.probabilities));
+  else showClasses(view, record);
   const canvas = find("[data-mask]", view);
   place.replaceChildren(view, element("p", { className: "quiet", textContent: studies.known(record.study)?.notice ?? "" }));
   place.hidden = false;
@@ -76,7 +76,7 @@ function timings(milliseconds) {
 }
 
 function downloads(record) {
-  return ["mask", "overlay", "probability", "image"]
+  return ["mask", "overlay", "probability", "heatmap", "image"]
     .filter((what) => record[`${what}_url`])
     .map((what) =>
       element("a", {
@@ -86,6 +86,13 @@ function downloads(record) {
         textContent: `Download ${what}`,
       }),
     );
+}
+
+function showClasses(view, record) {
+  find("[data-probabilities]", view).append(...bars(record.probabilities));
+  const heat = find("[data-heat]", view);
+  if (record.heatmap_url) find("img", heat).src = record.heatmap_url;
+  else heat.remove();
 }
 
 function bars(probabilities) {

@@ -17,6 +17,8 @@ RUNTIMES = {
     "openvino kinds": (openvino_runtime, "kinds"),
     "keras membrane": (keras_runtime, "membrane"),
     "torch kinds": (torch_runtime, "kinds"),
+    "openvino brain": (openvino_runtime, "brain"),
+    "torch brain": (torch_runtime, "brain"),
 }
 
 

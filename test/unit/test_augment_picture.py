@@ -51,3 +51,14 @@ def test_flips_and_transposes_turn_the_whole_picture():
 def test_gray_views_have_three_equal_channels():
     found = view(ranges=replace(STILL, gray=1))
     np.testing.assert_array_equal(found[..., 0], found[..., 2])
+
+
+def test_a_rotation_turns_the_picture_about_its_middle():
+    picture = np.zeros((33, 33, 3), np.uint8)
+    picture[14:19, 14:19] = picture[3:6, 15:18] = 255
+    still = PictureView(least_area=1.0, rotation=180.0, flip_horizontal=0.0, flip_vertical=0.0, gamma=0.0)
+    still = replace(still, contrast=0.0, brightness=0.0, blur=0.0, noise=0.0)
+    seen = [picture_view(picture, 33, still, np.random.default_rng(seed))[..., 0] for seed in range(24)]
+    outer = np.hypot(*np.mgrid[-16:17, -16:17]) > 6
+    assert sum(view[16, 16] > 0.9 for view in seen) > 12  # the others are of a part of the picture
+    assert len({int(np.where(outer, view, 0).argmax()) for view in seen}) > 12

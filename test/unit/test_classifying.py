@@ -11,7 +11,7 @@ from bioseg.bundles import Contract
 from bioseg.datasets import synthetic_other
 from bioseg.errors import BundleError
 from bioseg.inference import openvino_runtime
-from bioseg.inference.classifying import class_probabilities, softmax
+from bioseg.inference.classifying import Classified, class_probabilities, classify, softmax
 from bioseg.policy.admission import admit
 from bioseg.testing import twins
 from bioseg.testing.fakes import fake_classifier
@@ -96,6 +96,45 @@ def test_a_wrong_number_of_logits_is_refused():
 def test_a_contract_without_side_is_refused():
     with pytest.raises(BundleError, match="names no side"):
         class_probabilities(fake_classifier(0, 1, 2), contract(side=None), PICTURES["gray"])
+
+
+def by_place(*evidence):
+    """A predictor that gives this evidence, (h, w, classes), whatever it is shown."""
+    return lambda batch: np.tile(np.array(evidence, np.float32), (len(batch), 1, 1, 1))
+
+
+PLACES = ([[0, 0, 0], [2, 0, 0]], [[0, 0, 8], [0, 0, 0]])
+
+
+def test_evidence_by_place_is_averaged_to_logits():
+    found = class_probabilities(by_place(*PLACES), contract(evidence="place"), PICTURES["gray"])
+    np.testing.assert_allclose(found, softmax(np.array([0.5, 0, 2])), rtol=1e-6)
+
+
+def test_the_heat_of_the_told_class_is_most_where_its_evidence_is():
+    heat = classify(by_place(*PLACES), contract(evidence="place"), PICTURES["gray"]).heat
+    np.testing.assert_allclose(heat, [[0, 0], [1, 0]], atol=1e-6)
+
+
+def test_evidence_that_all_classes_share_gives_no_heat():
+    shared = np.broadcast_to(np.arange(4, dtype=np.float32).reshape(2, 2, 1), (2, 2, 3))
+    assert Classified(np.array([0.4, 0.3, 0.3], np.float32), shared).heat.max() == 0
+
+
+def test_logits_of_the_whole_image_have_no_heat():
+    assert classify(fake_classifier(0, 1, 2), contract(), PICTURES["gray"]).heat is None
+
+
+def test_evidence_of_no_place_is_refused():
+    with pytest.raises(BundleError, match="0 logits for 3 classes"):
+        classify(
+            lambda batch: np.zeros((len(batch), 0, 2, 3), np.float32), contract(evidence="place"), PICTURES["gray"]
+        )
+
+
+def test_a_network_that_gives_places_against_its_contract_is_refused():
+    with pytest.raises(BundleError, match="12 logits for 3 classes"):
+        classify(by_place(*PLACES), contract(), PICTURES["gray"])
 
 
 class TestTinyBundle:

@@ -114,6 +114,20 @@ def test_training_with_unknown_names_is_wrong_use(bioseg: Bioseg, data: Path, ar
     assert reason in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("--recipe default", "a comparison takes two recipes"),
+        ("--recipe default --recipe nonsense", "no recipe 'nonsense'; there are: default, accurate, seed"),
+        ("--recipe default --recipe seed --folds 1", "not in the range"),
+    ],
+)
+def test_comparing_what_is_no_pair_is_wrong_use(bioseg: Bioseg, data: Path, arguments: str, reason: str) -> None:
+    outcome = bioseg("compare", "membrane", *arguments.split())
+    assert 2 == outcome.code
+    assert reason in outcome.err
+
+
 def test_an_unusable_setting_is_wrong_use(bioseg: Bioseg, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIOSEG_RUNTIME", "nonsense")
     outcome = bioseg("doctor")

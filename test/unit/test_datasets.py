@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +17,7 @@ from bioseg.datasets import (
     Splits,
     brain_4class,
     brain_mri,
+    brain_tumour,
     bsds,
     cid22,
     digest,
@@ -24,6 +25,7 @@ from bioseg.datasets import (
     dtd,
     em_medulla,
     em_unlabelled,
+    folds,
     isbi2012,
     isic2018,
     kinds,
@@ -219,7 +221,52 @@ def test_plane_number_is_required_of_a_volume(tmp_path):
         em_unlabelled.hela(tmp_path)
 
 
+def test_only_slices_of_brain_mri_are_scored_and_chosen_with(data):
+    splits = brain_tumour.splits(data)
+    assert {s.source for s in (*splits.choose, *splits.score)} == {"brain_mri"}
+    assert {s.source for s in splits.fit} == {"brain_mri", "brain_4class"}
+
+
+def test_every_type_of_tumour_is_a_tumour(data):
+    told = {(s.image.parent.name, s.label) for s in brain_tumour.splits(data).fit if s.source == "brain_4class"}
+    assert told == {("no_tumor", "no"), *((name, "yes") for name in brain_4class.LABELS if name != "no_tumor")}
+
+
+@pytest.mark.parametrize("part", ["fit", "score"])
+def test_a_copy_in_the_other_source_is_fitted_on_only_if_its_original_is(tmp_path, part):
+    twins.brain_mri(tmp_path, count=8)
+    twins.brain_4class(tmp_path, count=4)
+    original = getattr(brain_tumour.splits(tmp_path), part)[0]
+    copy = tmp_path / "brain_4class/no_tumor/image(900).jpg"
+    Image.open(original.image).save(copy, quality=95)
+    fitted = {s.image for s in brain_tumour.splits(tmp_path).fit}
+    assert (copy in fitted) == (original.image in fitted)
+
+
 # pairing, digest, splitting
+
+
+def test_every_group_is_scored_in_one_fold_and_fitted_on_in_the_others():
+    samples = [replace(sample(f"{n // 2}"), label="ab"[n % 4 // 2]) for n in range(20)]
+    dealt = folds(Splits(tuple(samples[:10]), tuple(samples[10:14]), tuple(samples[14:])), 5)
+    assert sorted(s.group for part in dealt for s in part.score) == sorted(s.group for s in samples)
+    assert [(len(part.fit), len(part.choose), len(part.score)) for part in dealt] == [(16, 0, 4)] * 5
+    assert [set()] * 5 == [{s.group for s in part.fit} & {s.group for s in part.score} for part in dealt]
+    assert [{"a", "b"}] * 5 == [{s.label for s in part.score} for part in dealt]
+
+
+def test_what_is_never_scored_is_fitted_on_in_every_fold_unless_it_shares_a_group():
+    own = [sample(f"{n}") for n in range(6)]
+    more = [replace(sample("0"), source="more"), replace(sample("x"), source="more")]
+    dealt = folds(Splits((*own[:4], *more), (), tuple(own[4:])), 3)
+    assert {s.source for part in dealt for s in part.score} == {own[0].source}
+    assert [sum(s.source == "more" for s in part.fit) for part in dealt].count(1) == 1
+    assert sum(s.group == "x" for part in dealt for s in part.fit) == 3
+
+
+def test_more_parts_than_groups_are_refused():
+    with pytest.raises(DatasetError, match="2 groups cannot be dealt to 3 parts"):
+        folds(Splits((sample("a"),), (), (sample("b"),)), 3)
 
 
 def test_two_files_of_one_stem_are_refused():

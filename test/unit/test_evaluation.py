@@ -11,6 +11,7 @@ from bioseg import evaluation, studies
 from bioseg.datasets import Sample, digest, isbi2012, pixels
 from bioseg.errors import DatasetError, WrongTask
 from bioseg.evaluation import classification, page
+from bioseg.evaluation.classification import area
 from bioseg.evaluation.report import mean_of_shares, share
 from bioseg.testing import twins
 from bioseg.testing.fakes import fake_classifier
@@ -58,7 +59,7 @@ def test_regions_are_scored_where_the_foreground_is_a_boundary_only(sections):
 
 def test_an_overlap_that_would_have_to_be_drawn_anew_counts_as_none(sections):
     half = replace(MEMBRANE, foreground_is="object")
-    report = evaluation.evaluate(half, SEGMENTER, lambda batch: np.ones_like(batch), sections[:2])
+    report = evaluation.evaluate(half, SEGMENTER, np.ones_like, sections[:2])
     assert 0 < report.metrics["iou"].mean < 0.65
     assert report.metrics["thresholded_iou"].mean == 0
 
@@ -265,3 +266,17 @@ def test_a_label_outside_the_classes_is_refused(tmp_path):
 def test_the_interval_of_a_mean_of_shares_holds_it_and_narrows_with_n():
     small, large = (mean_of_shares([share(np.arange(n) % 4 > 0), share(np.arange(n) % 2 > 0)]) for n in (20, 400))
     assert small.low < large.low < large.mean == 0.625 < large.high < small.high
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    # of the six pairs of a negative and a positive, those in the right order; a tie is half a pair
+    [([0.1, 0.4, 0.35, 0.8, 0.9], 5 / 6), ([0.1, 0.2, 0.3, 0.4, 0.5], 1.0), ([0.5] * 5, 0.5)],
+)
+def test_the_area_is_the_share_of_pairs_in_the_right_order(scores, expected):
+    positive = np.array(scores)
+    assert area(np.stack([1 - positive, positive], axis=1), np.array([0, 0, 1, 1, 1])) == pytest.approx(expected)
+
+
+def test_images_of_one_class_have_no_area():
+    assert area(np.full((3, 2), 0.5), np.zeros(3, int)) is None

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy.orm import sessionmaker
 
 from bioseg import bundles
-from bioseg.bundles import Bundle
 from bioseg.database import engine, gate_reports
 from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.testing import twins
+from bioseg.testing.bundles import as_version
 
 Bioseg = Callable[..., Any]
 
@@ -42,16 +42,6 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bioseg: Bioseg) ->
     return tmp_path / "sections"
 
 
-def published(source: Path, trained: Path, version: str, **changes: object) -> Bundle:
-    """The same network as another version, its contract changed."""
-    bundle = bundles.read(source)
-    folder = trained / bundle.contract.study / version
-    shutil.copytree(source, folder)
-    (folder / bundles.MANIFEST).unlink()
-    contract = bundle.contract.model_copy(update={"version": version, **changes})
-    return bundles.seal(folder, contract, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
-
-
 def crowned(trained: Path, version: str) -> None:
     """Make a trained version the champion."""
     (trained / CHAMPIONS).write_text(json.dumps({"membrane": version}))
@@ -68,14 +58,14 @@ def kept(state: Path, champion: str, candidate: str) -> str | None:
 
 
 def test_a_better_version_is_promoted_with_0(bioseg, sections, tiny_models, trained):
-    published(tiny_models / "membrane/tiny", trained, STRICT, threshold=0.98)
+    as_version(tiny_models / "membrane/tiny", STRICT, trained, threshold=0.98)
     crowned(trained, STRICT)
     outcome = bioseg("gate", "membrane", "--candidate", "tiny")
     assert (0, "promote") == (outcome.code, kept(trained.parent, STRICT, "tiny")), outcome
 
 
 def test_a_worse_version_is_rolled_back_with_4(bioseg, sections, tiny_models, trained):
-    published(tiny_models / "membrane/tiny", trained, STRICT, threshold=0.98)
+    as_version(tiny_models / "membrane/tiny", STRICT, trained, threshold=0.98)
     outcome = bioseg("gate", "membrane", "--candidate", STRICT, "--json")
     found = json.loads(outcome.out)
     assert (4, "rollback", "tiny", 5) == (
@@ -123,11 +113,11 @@ def test_no_held_out_images_are_a_failure_that_says_what_to_do(bioseg, tmp_path,
 
 def test_no_dataset_is_a_failure_that_says_what_to_do(bioseg, tmp_path, monkeypatch):
     monkeypatch.setenv("BIOSEG_DATA_DIR", str(tmp_path))
-    assert "fetch the dataset" in bioseg("gate", "membrane", "--candidate", "tiny").failure
+    assert "`bioseg data fetch NAME`" in bioseg("gate", "membrane", "--candidate", "tiny").failure
 
 
 def test_a_damaged_candidate_is_a_failure(bioseg, data, tiny_models, trained):
-    bundle = published(tiny_models / "membrane/tiny", trained, STRANGE)
+    bundle = as_version(tiny_models / "membrane/tiny", STRANGE, trained)
     (bundle.path / bundles.CARD).write_text("better")
     assert "was altered" in bioseg("gate", "membrane", "--candidate", STRANGE).failure
 
@@ -148,5 +138,5 @@ class TestOnRealSections:
         assert 3 == shipped("gate", "membrane", "--candidate", champion).code
 
     def test_a_network_that_saw_drawings_only_is_rolled_back(self, shipped, tiny_models, trained):
-        published(tiny_models / "membrane/tiny", trained, "tiny")
+        as_version(tiny_models / "membrane/tiny", "tiny", trained)
         assert 4 == shipped("gate", "membrane", "--candidate", "tiny").code

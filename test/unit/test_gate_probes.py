@@ -99,6 +99,11 @@ def test_a_graph_of_other_weights_breaks_parity(tiny, tmp_path):
     assert "broken" == parity.check(strict, SECTION, 1).state
 
 
+def test_parity_is_not_checked_where_the_graph_computes_in_a_cheaper_precision(tiny, tmp_path):
+    cheaper = altered(tiny.bundle, tmp_path / "cheaper", precision="int8")
+    assert "not checked" == parity.check(cheaper, SECTION, 1).state
+
+
 def test_weights_that_cannot_be_loaded_break_parity(tiny_models, tmp_path):
     bundle = bundles.read(tiny_models / "kinds/tiny")
     strange = altered(bundle, tmp_path / "strange", architecture="resnet19")

@@ -359,3 +359,16 @@ def test_overlay_tints_the_foreground_only(picture: np.ndarray) -> None:
 def test_overlay_refuses_a_mask_of_another_size() -> None:
     with pytest.raises(InvalidInput, match=r"\(3, 3\).*\(12, 20\)"):
         images.overlay(GRAY, np.zeros((3, 3), np.bool_))
+
+
+def test_a_heat_map_is_red_at_one_and_blue_at_zero() -> None:
+    heat = np.array([[0.0, 1.0]], np.float32)
+    shown = images.heat_overlay(np.zeros((8, 16), np.uint8), heat, opacity=1.0).astype(int)
+    assert shown.shape == (8, 16, 3)
+    cold, hot = shown[4, 0], shown[4, -1]
+    assert (cold[2] > cold[0], hot[0] > hot[2]) == (True, True)
+
+
+@pytest.mark.parametrize("picture", [np.full((2, 2), 100, np.uint8), np.full((2, 2, 3), 100, np.uint8)])
+def test_a_heat_map_that_is_not_opaque_lets_the_picture_through(picture: np.ndarray) -> None:
+    assert (images.heat_overlay(picture, np.zeros((1, 1), np.float32), opacity=0.0) == 100).all()

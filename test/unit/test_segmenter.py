@@ -133,6 +133,17 @@ def test_lungs_from_two_masks_are_one_foreground(tmp_path):
     assert (image.mean(), image.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
 
 
+def test_a_squeezed_mask_lies_where_it_lay(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[11:53, 11:53] = 255
+    for name in ("mask.png", "x.png"):
+        cv2.imwrite(str(tmp_path / name), mask)
+    sample = Sample(tmp_path / "x.png", "own", "x", masks=(tmp_path / "mask.png",))
+    whole = replace(TINY, view="resize", size=24)
+    _, target = segmenter.pair(replace(STUDY, foreground_value=255), whole, sample)
+    np.testing.assert_array_equal(target[..., 0], target[::-1, ::-1, 0])
+
+
 def test_nothing_to_fit_on_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no samples to fit"):
         segmenter.fit(STUDY, TINY, Splits((), (), ()), run(tmp_path))

@@ -28,6 +28,7 @@ GROUPS = {
     "everything": TOOLS,
     "benchmarks": TOOLS,
     "compare": ("build",),
+    "pipeline": ("pipeline",),
     "application": (),
     "build": ("build",),
     "conformance": ("conformance",),
@@ -68,7 +69,9 @@ def licence(package: str) -> str:
 
 
 def test_there_is_a_lock_for_every_way_of_installing():
-    assert {"serve", "everything", "benchmarks", "compare", "cuda", "torch-cpu", "build", *IMAGES} == set(LOCKS)
+    assert {"serve", "everything", "benchmarks", "compare", "cuda", "torch-cpu", "build", "pipeline", *IMAGES} == set(
+        LOCKS
+    )
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -126,8 +129,8 @@ def test_nvidias_libraries_come_only_where_torch_asks_for_them(lock):
 
 
 def test_make_installs_nothing_but_what_is_locked(tmp_path):
-    folders = [f"VENV={tmp_path / 'own'}", f"RIVALS={tmp_path / 'rivals'}"]
-    dry_run = ["make", "-n", *folders, "setup", "serve", "bench", "lock"]
+    folders = [f"{name}={tmp_path / name}" for name in ("VENV", "RIVALS", "PIPELINE")]
+    dry_run = ["make", "-n", *folders, "setup", "serve", "bench", "lock", "wheel", "lint-pipeline"]
     said = subprocess.run(dry_run, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     installs = [line for line in said.splitlines() if "pip install" in line]
     assert len(installs) >= len(LOCKS) - len(IMAGES) - 1

@@ -35,7 +35,7 @@ class Build:
         self.pretrained = []
         self.features = None
 
-    def __call__(self, architecture, classes, *, pretrained):
+    def __call__(self, architecture, classes, side, *, pretrained):
         self.pretrained.append(pretrained)
         features = nn.Sequential(
             nn.Conv2d(3, 16, 5, stride=2), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -99,7 +99,7 @@ def test_classes_are_drawn_evenly_and_sources_by_the_root_of_their_size():
 
 
 def test_drawn_pictures_are_a_source_of_their_class(splits):
-    pools = torch_classifier.pools(STUDY, splits.fit)
+    pools = torch_classifier.pools(STUDY, splits.fit, 96)
     assert len(pools[KINDS.classes.index("other")]["synthetic_other"]) == 16
 
 

@@ -7,7 +7,8 @@ import torch
 from bioseg.errors import InvalidInput
 from bioseg.study import SegmenterRecipe
 from bioseg.training import torch_segmenter
-from bioseg.training.torch_learner import Learner, loss_of
+from bioseg.training.torch_learner import Learner
+from bioseg.training.torch_losses import loss_of
 
 RECIPE = SegmenterRecipe(framework="torch", filters=(2, 4), averaging=0.5)
 RNG = np.random.default_rng(5)

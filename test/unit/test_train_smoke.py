@@ -68,6 +68,17 @@ def test_fitting_twice_joins_the_samples_for_choosing_and_keeps_the_settings(dat
     assert "score_dice" in own.tracker.points[-1][1]
 
 
+def test_a_segmenter_of_torch_in_colour_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_path):
+    study = studies.get("skin")
+    recipe = replace(SEGMENTER, framework="torch", channels=3, view="resize")
+    fit_once(study, recipe, study.splits(data), run(tmp_path), registry(tmp_path), "v1", "bioseg train skin")
+    reopened = registry(tmp_path).open("skin", "v1")
+    assert replays(reopened, openvino_runtime)
+    assert replays(reopened, torch_runtime)
+    assert reopened.manifest.metrics["metrics"]["dice"]["mean"] > 0.5
+    assert (reopened.contract.channels, reopened.contract.side) == (3, 32)
+
+
 def test_a_classifier_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_path):
     study = studies.get("kinds")
     drawn = replace(study.drawn, fit=range(16), choose=range(100, 116), score=range(200, 216))

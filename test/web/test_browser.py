@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,17 @@ def test_a_classification_shows_its_probabilities(page: Page, section: bytes) ->
     widths = page.evaluate("[...document.querySelectorAll('.fill')].map((fill) => fill.getBoundingClientRect().width)")
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > 10 * widths[-1]
+
+
+def test_a_classification_shows_where_its_evidence_lies(page: Page, tmp_path: Path) -> None:
+    twins.brain_mri(tmp_path, count=2, side=128)
+    page.get_by_label("Study").select_option("brain")
+    drop(page, (tmp_path / "brain_mri/yes/Y1.jpg").read_bytes(), "Y1.jpg", "image/jpeg")
+    page.get_by_role("button", name="Classify", exact=True).click()
+    expect(page.locator("#result .bars li")).to_have_count(2, timeout=PATIENCE)
+    heat = page.get_by_alt_text("Heat map of the evidence for the told class, over the image")
+    expect(heat).to_have_js_property("naturalWidth", 128, timeout=PATIENCE)
+    expect(page.get_by_role("link", name="Download heatmap")).to_be_visible()
 
 
 def test_the_history_opens_and_deletes_a_request(page: Page, section: bytes) -> None:

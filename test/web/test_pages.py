@@ -22,7 +22,7 @@ from sqlalchemy import select
 import application
 from application.json_lines import JsonLines
 from application.pages import EXAMPLES
-from bioseg import images
+from bioseg import images, studies
 from bioseg.bundles import Bundle
 from bioseg.database.engine import reading
 from bioseg.database.tables import RequestRecord
@@ -146,7 +146,15 @@ def test_livez_answers_without_a_model(make_platform: Callable[..., Platform], t
 def test_readyz_checks_the_database_and_each_model(client: FlaskClient) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json == {"status": "ok", "checks": {"database": "ok", "kinds": "ok", "membrane": "ok"}}
+    assert answer.json == {"status": "ok", "checks": dict.fromkeys(["database", *studies.all_studies()], "ok")}
+
+
+def test_a_study_that_has_no_model_yet_keeps_nobody_from_the_others(
+    client: FlaskClient, add_study: Callable[[str], None]
+) -> None:
+    add_study("import dataclasses, bioseg.studies.membrane as m\nSTUDY = dataclasses.replace(m.STUDY, name='new')")
+    listed = [study["name"] for study in client.get("/api/v1/studies").json]
+    assert ["new" in listed, client.get("/readyz").status_code] == [True, 200]
 
 
 def test_readyz_is_red_when_a_model_is_damaged(

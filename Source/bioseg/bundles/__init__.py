@@ -4,7 +4,7 @@ A bundle is a folder `<study>/<version>/` that holds
 
 - `bundle.json`: the manifest below,
 - `model.onnx`: the graph that is served,
-- `model.keras` or `model.safetensors`: the weights in their own framework,
+- `model.keras` or `model.safetensors`: the weights in their own framework, in float whatever the graph computes in,
 - `sample.npz`: `input` (N, H, W, C) float32 as the network takes it, and `output` that it must give,
 - `CARD.md`: the model card.
 """
@@ -59,7 +59,7 @@ class Contract(BaseModel):
         The name under which the registry holds the bundle; the version matches `[a-z0-9.-]{1,64}`.
     task
         `segmentation`: output (N, H, W, 1), probability of the foreground in [0, 1].
-        `classification`: output (N, classes), logits.
+        `classification`: output as `evidence` says.
     framework, architecture
         What rebuilds the network from its weights.
     axes
@@ -76,6 +76,10 @@ class Contract(BaseModel):
         Pixels of context on each side that make a tile equal to the whole image, from the receptive field.
     precision
         OpenVINO's inference precision.
+    evidence
+        Classification: what the network gives. `image`: logits (N, classes). `place`: (N, h, w, classes), whose mean
+        over all places are the logits, so that they show where the evidence for a class lies (class activation map,
+        Zhou et al. 2016).
     classes
         Classes in the order of the logits; for segmentation the name of the foreground.
     threshold
@@ -102,6 +106,7 @@ class Contract(BaseModel):
     multiple: int = Field(default=1, ge=1, le=LARGEST_SIDE)
     halo: int = Field(default=0, ge=0, le=LARGEST_SIDE)
     precision: Literal["f32", "bf16", "int8"] = "f32"
+    evidence: Literal["image", "place"] = "image"
     classes: tuple[str, ...] = Field(min_length=1, max_length=LARGEST_SIDE)
     threshold: float = Field(default=0.5, ge=0, le=1)
     temperature: float = Field(default=1.0, gt=0)

@@ -83,6 +83,6 @@ def write(
 
     with torch.no_grad():
         output = rounded(torch.from_numpy(batch)).numpy()
-    if contract.task == "segmentation":
+    if output.ndim == 4:
         output = output.transpose(0, 2, 3, 1)
     return assemble(folder, contract, write_network, (sample_input, output), metrics=metrics, provenance=provenance)

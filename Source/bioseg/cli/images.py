@@ -99,7 +99,8 @@ def classify(files: tuple[Path, ...], name: str, *, as_json: bool) -> None:
     answers = []
     for file in _watched(files):
         image = _decoded(models, file)
-        answers.append({"file": str(file), **analysis.classify(arm, image)._asdict()})
+        told = analysis.classify(arm, image)
+        answers.append({"file": str(file), "label": told.label, "probabilities": told.probabilities})
     if as_json:
         click.echo(json.dumps(answers, indent=2))
         return

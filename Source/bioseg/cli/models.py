@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SPLIT = click.option("--split", help="Another split of the study, one of its protocols.")
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+LOSES_TOO_MUCH = 4
+"""Exit code of a version that is not kept, as that of `bioseg gate` for one that is worse."""
 
 
 @click.command("studies")
@@ -79,9 +82,77 @@ def train(
     click.echo(f"{bundle.path}")
 
 
+@click.command()
+@click.argument("study")
+@click.option("--recipe", "recipes", multiple=True, required=True, help="One of the study's recipes; twice or more.")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipes'.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Of each fit, the schedule with it.")
+@click.option("--folds", type=click.IntRange(2), help="Score all samples out of fold, groups whole, in so many parts.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def compare(
+    study: str,
+    recipes: tuple[str, ...],
+    epochs: int | None,
+    minutes: float | None,
+    folds: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Fit recipes of STUDY on the same samples, and tell whether they differ.
+
+    Each fit is tracked. Differences are means over images, with intervals from whole groups drawn again.
+    """
+    from bioseg.training import comparing
+
+    compared = comparing.compare(
+        study,
+        recipes,
+        configuration.load(),
+        data_dir(),
+        epochs=epochs,
+        minutes=minutes,
+        parts=folds,
+        progress=_draw_progress,
+    )
+    click.echo(json.dumps(compared.as_json(), indent=2) if as_json else compared.as_text())
+
+
 def _draw_progress(done: float, line: str) -> None:
     """Draw a bar and what is known so far on a line of its own, so that a log keeps the course of a fit."""
     click.echo(f"[{'#' * round(20 * done):20}] {done:4.0%} {line}", err=True)
+
+
+@click.command()
+@click.argument("study")
+@click.option("--recipe", default="default", show_default=True, help="One of the study's recipes.")
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="In all, earlier ones counted.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="After which no further trial begins.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Of the recipe's steps that a trial takes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def tune(study: str, recipe: str, trials: int, minutes: float | None, share: float, *, as_json: bool) -> None:
+    """Search for better settings of a recipe of STUDY by short fits, each tracked and judged on the choosing split.
+
+    A search that broke off goes on when the command is given again. What wins in short fits is to be fitted whole.
+    """
+    from bioseg.training import optuna_tuning
+
+    found = optuna_tuning.tune(
+        study,
+        recipe,
+        configuration.load(),
+        data_dir(),
+        trials=trials,
+        minutes=minutes,
+        share=share,
+        progress=_draw_progress,
+    )
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.as_text())
 
 
 @click.command()
@@ -154,6 +225,32 @@ def _marked(study: Study, foreground: int | None) -> Study:
 
 
 @click.command()
+@click.argument("study")
+@click.option("--version", help="In float32; the champion unless told.")
+@click.option("--precision", type=click.Choice(["int8", "bf16"]), default="int8", show_default=True)
+@click.option("--name", help="Name of the new version; VERSION-PRECISION unless told.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def quantise(
+    study: str, version: str | None, precision: Literal["int8", "bf16"], name: str | None, *, as_json: bool
+) -> None:
+    """Make a version of STUDY in a cheaper precision, and say what it loses on the held-out split.
+
+    Exit code 0: it is in the registry. 4: it loses too much, and is not kept. 1 and 2: as everywhere.
+    """
+    from bioseg.training import precision as cheaper
+
+    chosen, settings = studies.get(study), configuration.load()
+    models = open_models(settings)
+    arm = models.runtime.version(study, version) if version else models.runtime.champion(study)
+    name = name or f"{arm.contract.version}-{precision}"
+    splits = chosen.splits(data_dir())
+    threads = settings.inference_threads()
+    found = cheaper.cheapen(chosen, arm, precision, name, splits, models.registry, threads)
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.as_text())
+    sys.exit(0 if found.bundle else LOSES_TOO_MUCH)
+
+
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def bench(*, as_json: bool) -> None:
     """Measure a request end to end against the seed's way, and what it is made of."""
@@ -163,4 +260,4 @@ def bench(*, as_json: bool) -> None:
     click.echo(json.dumps(report, indent=2) if as_json else benchmark.as_text(report))
 
 
-COMMANDS = (list_studies, train, evaluate, bench)
+COMMANDS = (list_studies, train, tune, compare, evaluate, quantise, bench)

@@ -17,6 +17,7 @@ BLOBS = (
     RequestRecord.image_blob,
     RequestRecord.mask_blob,
     RequestRecord.probability_blob,
+    RequestRecord.heatmap_blob,
     RequestRecord.corrected_mask_blob,
 )
 """The columns of a record that name blobs."""

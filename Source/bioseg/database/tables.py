@@ -118,6 +118,7 @@ class RequestRecord(Base):
     image_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
     mask_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
     probability_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
+    heatmap_blob: Mapped[str | None] = mapped_column(Hex64, index=True)
     foreground_fraction: Mapped[float | None]
     predicted: Mapped[str | None] = mapped_column(Name)
     probabilities: Mapped[dict[str, float]] = mapped_column(default=dict)

@@ -111,6 +111,34 @@ def split_by_group(samples: Sequence[Sample]) -> Splits:
     return Splits(fit=block("fit"), choose=block("choose"), score=block("score"))
 
 
+def folds(splits: Splits, count: int) -> tuple[Splits, ...]:
+    """Deal the samples to `count` parts, each of which is scored once by a fit on all others; nothing chooses.
+
+    Samples of sources that `splits` never scores are fitted on only. Groups stay whole, and what shares a group with a
+    scored sample is not fitted on. Groups are dealt label by label, in the order of the sha256 of their names.
+
+    Raises
+    ------
+    DatasetError
+        When there are fewer groups than parts, or fewer than two parts.
+    """
+    everything = (*splits.fit, *splits.choose, *splits.score)
+    sources = {sample.source for sample in splits.score}
+    dealt = {sample.group: str(sample.label) for sample in everything if sample.source in sources}
+    if not 2 <= count <= len(dealt):
+        raise DatasetError(f"{len(dealt)} groups cannot be dealt to {count} parts: ask for 2 to {len(dealt)}")
+    ordered = sorted(dealt, key=lambda group: (dealt[group], hashlib.sha256(group.encode()).digest()))
+    part = {group: number % count for number, group in enumerate(ordered)}
+    return tuple(
+        Splits(
+            fit=tuple(sample for sample in everything if part.get(sample.group) != number),
+            choose=(),
+            score=tuple(sample for sample in everything if sample.source in sources and part[sample.group] == number),
+        )
+        for number in range(count)
+    )
+
+
 def digest(samples: Sequence[Sample]) -> str:
     """Sha256 of what a split holds: labels, sources and the bytes of every image and mask, in any order.
 

@@ -23,6 +23,8 @@ class PictureView:
     ----------
     least_area
         The view covers this share of the picture at least, with sides up to 4:3 apart; three in ten views cover all.
+    rotation
+        The picture is turned by up to this many degrees either way, its edge repeated outside.
     flip_horizontal, flip_vertical, transpose, gray
         Probabilities that it is mirrored, that its axes are swapped, and that it loses its colours.
     gamma
@@ -34,6 +36,7 @@ class PictureView:
     """
 
     least_area: float = 0.2
+    rotation: float = 0.0
     flip_horizontal: float = 0.5
     flip_vertical: float = 0.5
     transpose: float = 0.0
@@ -47,7 +50,9 @@ class PictureView:
 
 def picture_view(picture: Picture, side: int, ranges: PictureView, rng: np.random.Generator) -> Floats:
     """Draw one random view: RGB picture (H, W, 3) of 0 to 255 -> (side, side, 3) in [0, 1]."""
-    view = _turned(_cropped(picture, side, ranges.least_area, rng), ranges, rng)
+    view = _mirrored(_cropped(picture, side, ranges.least_area, rng), ranges, rng)
+    if ranges.rotation:
+        view = _rotated(view, rng.uniform(-ranges.rotation, ranges.rotation))
     values = np.divide(view, 255, dtype=np.float32)
     if rng.random() < ranges.gray:
         values = np.repeat(cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)[..., np.newaxis], 3, axis=2)
@@ -78,8 +83,14 @@ def _cropped(picture: Picture, side: int, least_area: float, rng: np.random.Gene
     return np.asarray(cv2.resize(window, (side, side), interpolation=method), np.uint8)
 
 
-def _turned(view: Picture, ranges: PictureView, rng: np.random.Generator) -> Picture:
+def _mirrored(view: Picture, ranges: PictureView, rng: np.random.Generator) -> Picture:
     columns = -1 if rng.random() < ranges.flip_horizontal else 1
     rows = -1 if rng.random() < ranges.flip_vertical else 1
     turned = view[::rows, ::columns]
     return np.ascontiguousarray(turned.transpose(1, 0, 2) if rng.random() < ranges.transpose else turned)
+
+
+def _rotated(view: Picture, degrees: float) -> Picture:
+    height, width = view.shape[:2]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+    return np.asarray(cv2.warpAffine(view, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -106,6 +106,7 @@ def evaluate(
         metrics={
             "accuracy": share(right),
             "balanced_accuracy": mean_of_shares(list(by_class.values())),
+            **_area(judged),
             "ece": _calibration_error(judged),
             "nll": _surprise(judged),
         },
@@ -152,6 +153,32 @@ def _calibration_error(judged: Judged) -> Metric:
     # resampling adds noise to every bin, so the gap itself may lie below its quantiles
     method = f"15 bins of equal width; percentiles of {RESAMPLES} resamples"
     return Metric(gap, min(float(low), gap), max(float(high), gap), n, method)
+
+
+def area(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float | None:
+    """Area under the receiver operating characteristic, each class against the others and averaged over the classes.
+
+    Takes probabilities (N, C) and class numbers (N,). The chance that an image of the class has a larger probability of
+    it than another image (Hanley and McNeil, Radiology 1982). Classes that no image or every image has are left out;
+    None when that leaves none.
+    """
+    present = [number for number in np.unique(labels) if not (labels == number).all()]
+    corners = [metrics.roc(probabilities[:, number], labels == number) for number in present]
+    return float(np.mean([np.trapezoid(each[:, 1], each[:, 0]) for each in corners])) if corners else None
+
+
+def _area(judged: Judged) -> dict[str, Metric]:
+    """The area with its interval, when there is one."""
+    found = area(judged.probabilities, judged.labels)
+    if found is None:
+        return {}
+    rng = np.random.default_rng(0)
+    n = len(judged.labels)
+    draws = (rng.integers(n, size=n) for _ in range(RESAMPLES))
+    areas = [area(judged.probabilities[draw], judged.labels[draw]) for draw in draws]
+    low, high = np.quantile([each for each in areas if each is not None], [0.025, 0.975])
+    method = f"one class against the others, mean over classes; percentiles of {RESAMPLES} resamples"
+    return {"auc": Metric(found, min(float(low), found), max(float(high), found), n, method)}
 
 
 def _surprise(judged: Judged) -> Metric:

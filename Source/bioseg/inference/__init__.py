@@ -21,6 +21,7 @@ class Predictor(Protocol):
 
         Returns
         -------
-        (N, H, W, 1) probabilities in [0, 1] of a segmenter, or (N, classes) logits of a classifier.
+        (N, H, W, 1) probabilities in [0, 1] of a segmenter; (N, classes) logits of a classifier, or (N, h, w, classes)
+        whose mean over all places are the logits, as its contract says.
         """
         ...

@@ -1,6 +1,6 @@
 """From an image to the probability of each class, as the contract of the bundle says."""
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,34 @@ from bioseg.inference.normalising import UNIT, normalised, standard_scale
 Float = TypeVar("Float", bound=np.floating)
 
 
+class Classified(NamedTuple):
+    """Probability of each class (classes,), and the evidence (h, w, classes) where the network gives it by place."""
+
+    probabilities: Floats
+    evidence: Floats | None
+
+    @property
+    def heat(self) -> Floats | None:
+        """Where the evidence for the likeliest class lies: (h, w), 0 (none) to 1 (most); None without evidence.
+
+        Evidence that all classes share changes no probability, so the mean over the classes is taken away; what then
+        speaks against the class counts as none (Zhou et al., "Learning deep features for discriminative localization",
+        CVPR 2016; the rectification is that of Selvaraju et al., "Grad-CAM", ICCV 2017).
+        """
+        if self.evidence is None:
+            return None
+        own = self.evidence[..., int(self.probabilities.argmax())] - self.evidence.mean(axis=-1)
+        most = float(own.max())
+        return np.asarray(np.maximum(own, 0) / most if most > 0 else np.zeros_like(own), np.float32)
+
+
 def class_probabilities(predict: Predictor, contract: Contract, image: images.Image) -> Floats:
-    """Probability of each class.
+    """Probability of each class: (classes,) float32 that sum to 1, as `classify` tells them; raises as it does."""
+    return classify(predict, contract, image).probabilities
+
+
+def classify(predict: Predictor, contract: Contract, image: images.Image) -> Classified:
+    """Tell the probability of each class, and where the evidence lies.
 
     The image is shown to the network as people see it: 8 bits, squeezed to `contract.side`. The logits are divided by
     the contract's temperature (Guo et al., "On calibration of modern neural networks", ICML 2017).
@@ -31,21 +57,23 @@ def class_probabilities(predict: Predictor, contract: Contract, image: images.Im
 
     Returns
     -------
-    (classes,) float32 that sum to 1, in the order of `contract.classes`.
+    Probabilities, float32 that sum to 1, in the order of `contract.classes`.
 
     Raises
     ------
     BundleError
-        When the contract names no side, or the network gives another number of logits than the contract has classes.
+        When the contract names no side, or the network gives another output than the contract says.
     """
     if contract.side is None:
         raise BundleError(f"{contract.study} {contract.version} names no side: a classifier needs one; export it again")
     square = images.resize_square(images.to_uint8(image), contract.side)
     scale = standard_scale(square, contract.channels) if contract.normalisation == "standard" else UNIT
-    logits = predict(normalised(square, contract.channels, scale)[np.newaxis])[0]
+    output = predict(normalised(square, contract.channels, scale)[np.newaxis])[0]
+    evidence = output if contract.evidence == "place" and output.ndim == 3 and output.size else None
+    logits = output if evidence is None else evidence.mean(axis=(0, 1))
     if logits.shape != (len(contract.classes),):
         raise BundleError(f"{logits.size} logits for {len(contract.classes)} classes: export the bundle again")
-    return softmax(logits / np.float32(contract.temperature))
+    return Classified(softmax(logits / np.float32(contract.temperature)), evidence)
 
 
 def softmax(logits: NDArray[Float]) -> NDArray[Float]:

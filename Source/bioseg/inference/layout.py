@@ -15,6 +15,6 @@ def to_stored(batch: Floats, contract: Contract) -> Floats:
 
 
 def from_stored(output: NDArray[Any], contract: Contract) -> Floats:
-    """Output of the stored graph -> a fresh (N, H, W, 1) of a segmenter or (N, classes) of a classifier."""
-    maps = contract.axes == "NCHW" and contract.task == "segmentation"
+    """Output of the stored graph -> a fresh array as a `Predictor` gives it, channels or classes last."""
+    maps = contract.axes == "NCHW" and (contract.task == "segmentation" or contract.evidence == "place")
     return np.array(output.transpose(0, 2, 3, 1) if maps else output, np.float32, order="C")

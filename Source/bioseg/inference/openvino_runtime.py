@@ -11,6 +11,7 @@ from bioseg.inference.layout import from_stored, to_stored
 
 # the precision of a quantised graph stands in the graph; what is not quantised runs in f32
 HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+CAPABILITIES = {"f32": "FP32", "bf16": "BF16", "int8": "INT8"}
 
 
 def load(bundle: Bundle, threads: int) -> Predictor:
@@ -48,6 +49,11 @@ def load(bundle: Bundle, threads: int) -> Predictor:
         return output
 
     return predict
+
+
+def has(precision: str) -> bool:
+    """Tell whether this CPU computes in a precision of the contract; OpenVINO emulates bfloat16 where it does not."""
+    return CAPABILITIES[precision] in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _require_same_sides(bundle: Bundle, batch: Floats, output: Floats) -> None:

@@ -1,18 +1,16 @@
 """Torch runs the stored network: the reference for bundles that were trained in it."""
 
-from typing import get_args
-
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from bioseg.bundles import Bundle, inspection
-from bioseg.errors import BundleError
+from bioseg.errors import BundleError, InvalidInput
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.layout import from_stored, to_stored
-from bioseg.models.torch_resnet_vgg import Architecture, classifier
-from bioseg.models.torch_unet import shaped_as
+from bioseg.models.torch_classifiers import classifier
+from bioseg.models.torch_unet import UNet, shaped_as
 
 
 def load(bundle: Bundle, threads: int) -> Predictor:
@@ -28,7 +26,7 @@ def load(bundle: Bundle, threads: int) -> Predictor:
     contract = bundle.contract
     inspection.check(bundle.weights)
     torch.set_num_threads(threads)
-    model = _segmenter(bundle) if contract.task == "segmentation" else _network(bundle)
+    model = segmenter(bundle) if contract.task == "segmentation" else _network(bundle)
 
     def predict(batch: Floats) -> Floats:
         with torch.inference_mode():
@@ -39,11 +37,12 @@ def load(bundle: Bundle, threads: int) -> Predictor:
 
 def _network(bundle: Bundle) -> nn.Module:
     contract = bundle.contract
-    known = get_args(Architecture)
-    if contract.architecture not in known:
-        raise BundleError(f"{bundle.path} holds a {contract.architecture!r}; torch builds: {', '.join(known)}")
-    # cast: get_args tells mypy nothing
-    model = classifier(contract.architecture, len(contract.classes))  # type: ignore[arg-type]
+    if contract.side is None:
+        raise BundleError(f"{bundle.path} names no side: a classifier needs one; export it again")
+    try:
+        model = classifier(contract.architecture, len(contract.classes), contract.side)
+    except InvalidInput as error:
+        raise BundleError(f"{bundle.path} cannot be built: {error}") from error
     try:
         model.load_state_dict(load_file(bundle.weights))
     except (RuntimeError, SafetensorError) as error:
@@ -51,10 +50,14 @@ def _network(bundle: Bundle) -> nn.Module:
     return model.eval()
 
 
-def _segmenter(bundle: Bundle) -> nn.Module:
+def segmenter(bundle: Bundle) -> UNet:
+    """Open the network of a segmenter's bundle. Raises BundleError when the file is damaged or is no U-Net's."""
+    inspection.check(bundle.weights)
     if bundle.contract.architecture != "unet":
         raise BundleError(f"{bundle.path} holds a {bundle.contract.architecture!r}; torch builds: unet")
     try:
-        return shaped_as(load_file(bundle.weights)).eval()
+        network = shaped_as(load_file(bundle.weights))
     except (KeyError, RuntimeError, SafetensorError) as error:
         raise BundleError(f"{bundle.weights} does not fit a unet: {error}") from error
+    network.eval()
+    return network

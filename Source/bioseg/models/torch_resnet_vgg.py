@@ -27,10 +27,12 @@ class ImageNetScale(nn.Module):
 
 
 def classifier(architecture: Architecture, classes: int, *, pretrained: bool = False) -> nn.Sequential:
-    """Build a classifier from (N, 3, H, W) RGB in [0, 1] to (N, classes) logits.
+    """Build a classifier from (N, 3, H, W) RGB in [0, 1].
 
-    The parts are named `scale`, `features` (up to the pooled features) and `head`. VGG-16 gets the pooled linear head
-    instead of its three large layers, which hold nine tenths of its weights. With `pretrained`, ImageNet weights are
+    A ResNet gives (N, classes) logits. VGG-16 gets one linear head at each place instead of its three large layers,
+    which hold nine tenths of its weights, and gives (N, classes, H / 32, W / 32), whose mean are the logits.
+
+    The parts are named `scale`, `features` and `head`. With `pretrained`, ImageNet weights are
     downloaded by torchvision and verified by the hash in their file name.
     """
     torch_operator_schemas.declare()
@@ -43,13 +45,13 @@ def classifier(architecture: Architecture, classes: int, *, pretrained: bool = F
     }[architecture]
     network = models.get_model(architecture, weights=weights if pretrained else None)
     if architecture == "vgg16":
-        features = nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        width = 512
+        features: nn.Module = network.features
+        head: nn.Module = nn.Conv2d(512, classes, 1)
     else:
-        width = network.fc.in_features
+        head = nn.Linear(network.fc.in_features, classes)
         network.fc = nn.Identity()
         features = network
-    parts = {"scale": ImageNetScale(), "features": features, "head": nn.Linear(width, classes)}
+    parts = {"scale": ImageNetScale(), "features": features, "head": head}
     model = nn.Sequential()
     for name, part in parts.items():
         model.add_module(name, part)

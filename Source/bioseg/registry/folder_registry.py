@@ -85,10 +85,16 @@ def unknown(study: str, version: str, known: Iterable[str]) -> UnknownVersion:
     return UnknownVersion(f"{study} has no version {version!r}; there are: {', '.join(sorted(known)) or 'none'}")
 
 
+def champions(text: bytes, where: str) -> dict[str, str]:
+    """Read what a `champions.json` says, the version that serves by study; raises BundleError that names `where`."""
+    try:
+        return _Champions.validate_json(text)
+    except ValidationError as error:
+        raise BundleError(f"{where} must map studies to versions: {error}") from error
+
+
 def _champions(root: Path) -> dict[str, str]:
     try:
-        return _Champions.validate_json((root / CHAMPIONS).read_bytes())
+        return champions((root / CHAMPIONS).read_bytes(), str(root / CHAMPIONS))
     except FileNotFoundError:
         return {}
-    except ValidationError as error:
-        raise BundleError(f"{root / CHAMPIONS} must map studies to versions: {error}") from error

@@ -5,6 +5,7 @@ beyond that. Each function takes the folder of all bundles, so a test session wr
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bioseg import images
+from bioseg import bundles, images, studies
 from bioseg.bundles import Bundle, Contract
 from bioseg.datasets import kinds, synthetic_other
 from bioseg.models.receptive_field import unet_halo
 from bioseg.registry.folder_registry import CHAMPIONS
+from bioseg.study import Study
 from bioseg.testing import twins
 
 VERSION = "tiny"
@@ -26,11 +28,50 @@ SECTION_SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
 def tiny_models(models_dir: Path) -> Path:
-    """Write the bundles of `membrane` and `kinds` and make them champions; returns the folder."""
-    bundles = (tiny_segmenter(models_dir), tiny_kinds(models_dir))
-    champions = {bundle.contract.study: bundle.contract.version for bundle in bundles}
+    """Write a bundle of every study and make them champions; returns the folder."""
+    segmenter, screen = tiny_segmenter(models_dir), tiny_kinds(models_dir)
+    for study in studies.all_studies().values():
+        if study.name not in {segmenter.contract.study, screen.contract.study}:
+            tiny_sibling(models_dir, study, segmenter)
+    champions = dict.fromkeys(studies.all_studies(), VERSION)
     (models_dir / CHAMPIONS).write_text(json.dumps(champions), encoding="utf-8")
     return models_dir
+
+
+def tiny_sibling(models_dir: Path, study: Study, segmenter: Bundle) -> None:
+    """Write a bundle that is right in form only: the given segmenter's network, or a CNN of random weights."""
+    folder = models_dir / study.name / VERSION
+    if study.task == "classification":
+        _random_classifier(folder, study)
+        return
+    shutil.copytree(segmenter.path, folder, ignore=shutil.ignore_patterns(bundles.MANIFEST))
+    contract = segmenter.contract.model_copy(update={"study": study.name, "classes": (study.foreground,)})
+    bundles.seal(folder, contract, created=segmenter.manifest.created, metrics={}, provenance={})
+
+
+def _random_classifier(folder: Path, study: Study) -> None:
+    import torch
+
+    from bioseg.bundles import torch_export
+    from bioseg.models.torch_classifiers import classifier
+
+    contract = Contract(
+        study=study.name,
+        version=VERSION,
+        task="classification",
+        framework="torch",
+        architecture="cnn",
+        axes="NCHW",
+        channels=3,
+        normalisation="unit",
+        side=SIDE,
+        evidence="place",
+        classes=study.classes,
+    )
+    torch.manual_seed(1)
+    model = classifier(contract.architecture, len(study.classes), SIDE)
+    sample = np.random.default_rng(1).random((1, SIDE, SIDE, 3), np.float32)
+    torch_export.write(model, contract, folder, sample, metrics={}, provenance={})
 
 
 def tiny_segmenter(models_dir: Path) -> Bundle:
@@ -87,6 +128,22 @@ def tiny_kinds(models_dir: Path) -> Bundle:
     stack = np.stack([_square(picture) for picture in pictures])
     model = tiny_torch_resnet.fitted(stack, labels, len(kinds.KINDS))
     return torch_export.write(model, contract, _folder(models_dir, contract), stack[:1], metrics={}, provenance={})
+
+
+def as_version(source: Path, version: str, models_dir: Path | None = None, **changes: object) -> Bundle:
+    """Write the network of a bundle as another version, its contract changed.
+
+    Parameters
+    ----------
+    models_dir
+        Folder of all bundles; None: the one that `source` lies in.
+    """
+    bundle = bundles.read(source)
+    folder = (models_dir or source.parents[1]) / bundle.contract.study / version
+    shutil.copytree(source, folder)
+    (folder / bundles.MANIFEST).unlink()
+    contract = bundle.contract.model_copy(update={"version": version, **changes})
+    return bundles.seal(folder, contract, created="2026-01-01T00:00:00Z", metrics={}, provenance={})
 
 
 def _folder(models_dir: Path, contract: Contract) -> Path:

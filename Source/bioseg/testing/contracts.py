@@ -28,10 +28,11 @@ class PredictorContract:
         return np.random.default_rng(1).random((2, side, side, contract.channels), np.float32)
 
     def test_the_output_has_the_shape_of_the_task(self, predict: Predictor, contract: Contract, batch: Floats) -> None:
-        """A probability for every pixel, or a logit for every class."""
+        """A probability for every pixel, or for every class a logit or the evidence at each place."""
+        found, classes = predict(batch).shape, len(contract.classes)
+        places = found[1:3] if contract.evidence == "place" else ()
         maps = (*batch.shape[:3], 1)
-        expected = maps if contract.task == "segmentation" else (len(batch), len(contract.classes))
-        assert expected == predict(batch).shape
+        assert found == (maps if contract.task == "segmentation" else (len(batch), *places, classes))
 
     def test_the_output_is_float32(self, predict: Predictor, batch: Floats) -> None:
         """Whatever the precision inside."""

@@ -1,16 +1,18 @@
 """Stand-in networks with bundles of their own: a platform on them needs no framework and answers at once."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bioseg import bundles
+from bioseg import bundles, studies
 from bioseg.bundles import Bundle, Contract
 from bioseg.datasets.kinds import KINDS
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.confined_runtime import TimeLimit
 from bioseg.registry.folder_registry import CHAMPIONS
+from bioseg.study import Study
 
 MEMBRANE = Contract(
     study="membrane",
@@ -40,11 +42,21 @@ SCREEN = Contract(
 
 
 def write(models_dir: Path) -> Path:
-    """Write sealed bundles of `membrane` and `kinds`, without networks, as champions; gives the folder."""
-    for contract in (MEMBRANE, SCREEN):
+    """Write a sealed bundle of every study, without a network, as its champion; gives the folder."""
+    contracts = [contract_of(study) for study in studies.all_studies().values()]
+    for contract in contracts:
         seal(models_dir / contract.study / contract.version, contract)
-    (models_dir / CHAMPIONS).write_text(json.dumps({"membrane": MEMBRANE.version, "kinds": SCREEN.version}))
+    (models_dir / CHAMPIONS).write_text(json.dumps({contract.study: contract.version for contract in contracts}))
     return models_dir
+
+
+def contract_of(study: Study) -> Contract:
+    """The contract of a study's stand-in; those of other classification studies give their evidence by place."""
+    if study.name == SCREEN.study:
+        return SCREEN
+    if study.task == "segmentation":
+        return MEMBRANE.model_copy(update={"study": study.name, "classes": (study.foreground,)})
+    return SCREEN.model_copy(update={"study": study.name, "classes": study.classes, "evidence": "place"})
 
 
 def seal(folder: Path, contract: Contract) -> Bundle:
@@ -73,7 +85,9 @@ def confine(bundle: Bundle, threads: int, _limit: TimeLimit) -> Predictor:
 
 
 def _predictor(contract: Contract) -> Predictor:
-    return dark_is_membrane if contract.task == "segmentation" else gray_is_membrane
+    if contract.task == "segmentation":
+        return dark_is_membrane
+    return gray_is_membrane if contract.study == SCREEN.study else partial(bright_is_the_last, contract)
 
 
 def dark_is_membrane(batch: Floats) -> Floats:
@@ -89,3 +103,11 @@ def gray_is_membrane(batch: Floats) -> Floats:
     logits[:, KINDS.index("membrane EM")] = 12.0 if colour < 0.02 else 9.0 if colour <= 0.2 else 0.0
     logits[:, KINDS.index("photo")] = photo
     return logits
+
+
+def bright_is_the_last(contract: Contract, batch: Floats) -> Floats:
+    """(N, 32, 32, 3) -> evidence (N, 4, 4, classes): for the last class where it is bright, against it elsewhere."""
+    bright = batch.mean(axis=3).reshape(len(batch), 4, 8, 4, 8).mean(axis=(2, 4))
+    evidence = np.zeros((*bright.shape, len(contract.classes)), np.float32)
+    evidence[..., -1] = 40 * bright - 1
+    return evidence

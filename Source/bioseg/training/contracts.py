@@ -5,6 +5,9 @@ from bioseg.errors import InvalidInput
 from bioseg.models.receptive_field import unet_halo
 from bioseg.study import ClassifierRecipe, Recipe, SegmenterRecipe, Study
 
+OF_THE_WHOLE_IMAGE = ("resnet18", "resnet50")
+"""Classifiers that pool their features before they judge; all others judge each place."""
+
 
 def draft(study: Study, recipe: Recipe, version: str) -> Contract:
     """Say how the network of a recipe is fed and read; thresholds and temperature keep their defaults.
@@ -32,6 +35,7 @@ def _classifier(study: Study, recipe: ClassifierRecipe, version: str) -> Contrac
         channels=3,
         normalisation="unit",
         side=recipe.side,
+        evidence="image" if recipe.architecture in OF_THE_WHOLE_IMAGE else "place",
         classes=study.classes,
     )
 

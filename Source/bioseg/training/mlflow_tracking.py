@@ -11,6 +11,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from numpy.typing import NDArray
 
 from bioseg.errors import TrackingError
@@ -60,8 +61,10 @@ class MlflowTracker:
 
 
 @contextmanager
-def tracked(settings: Settings, study: str, title: str) -> Iterator[MlflowTracker]:
+def tracked(settings: Settings, study: str, title: str, parent: str = "") -> Iterator[MlflowTracker]:
     """Open a run in the experiment `bioseg/<study> training`; it ends finished, or failed when the body raises.
+
+    With the id of a `parent` it is a child of that run.
 
     Raises
     ------
@@ -76,7 +79,8 @@ def tracked(settings: Settings, study: str, title: str) -> Iterator[MlflowTracke
     experiment = experiment_id(
         client, f"bioseg/{study} training", None if elsewhere else local / "artifacts" / "training"
     )
-    run_id = client.create_run(experiment, run_name=title).info.run_id
+    tags = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+    run_id = client.create_run(experiment, run_name=title, tags=tags).info.run_id
     status = "FAILED"
     try:
         yield MlflowTracker(client, run_id)

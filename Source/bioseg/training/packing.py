@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from bioseg.bundles import Bundle, Contract
 from bioseg.bundles.sealing import reseal
 from bioseg.datasets import Sample, Splits, digest, synthetic_other
 from bioseg.images import grayscale, resize_square, standardise
-from bioseg.inference import openvino_runtime
+from bioseg.inference import Predictor, openvino_runtime
 from bioseg.registry import Registry
 from bioseg.settings import usable_cpus
 from bioseg.study import Recipe, Study
@@ -74,10 +75,16 @@ def pack(
 
 def settle(study: Study, recipe: Recipe, network: Any, splits: Splits) -> Choice:
     """Choose the settings of a network that is not kept itself; rounds and exports it as `pack` does."""
+    with exported(study, recipe, network) as (contract, predict):
+        return choose(study, contract, predict, splits.choose, _drawn(study, "choose"))
+
+
+@contextmanager
+def exported(study: Study, recipe: Recipe, network: Any) -> Iterator[tuple[Contract, Predictor]]:
+    """Round and export a network that is not kept, as `pack` does; gives its draft contract and the running graph."""
     with tempfile.TemporaryDirectory() as scratch:
-        bundle = _export(network, draft(study, recipe, "settling"), Path(scratch) / "settling", {})
-        predict = openvino_runtime.load(bundle, usable_cpus())
-        return choose(study, bundle.contract, predict, splits.choose, _drawn(study, "choose"))
+        bundle = _export(network, draft(study, recipe, "passing"), Path(scratch) / "passing", {})
+        yield bundle.contract, openvino_runtime.load(bundle, usable_cpus())
 
 
 def sample_input(contract: Contract) -> NDArray[np.float32]:

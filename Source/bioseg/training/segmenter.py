@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -151,9 +150,9 @@ def pair(study: Study, recipe: SegmenterRecipe, sample: Sample) -> Pair:
     if image.shape[:2] != mask.shape:
         raise DatasetError(f"{sample.image} and its label image differ in size: pair them again")
     if recipe.view == "resize":
-        side = (recipe.size, recipe.size)
         image = segmenting.squeezed(image, recipe.size)
-        mask = cv2.resize(mask.astype(np.uint8), side, interpolation=cv2.INTER_NEAREST) == 1
+        # by area: the nearest pixel lies off the middle, which costs .005 of Dice score at 192 pixels of 512
+        mask = segmenting.squeezed(mask.astype(np.float32), recipe.size)[..., 0] > 0.5
     weight = 1 + recipe.border * closeness(mask, recipe.border_width) if recipe.border else np.ones(mask.shape)
     return image, np.stack([mask, weight], axis=-1).astype(np.float32)
 

@@ -19,7 +19,7 @@ from bioseg.errors import DatasetError
 from bioseg.evaluation import classification
 from bioseg.inference import Predictor, classifying
 from bioseg.inference.layout import from_stored, to_stored
-from bioseg.models.torch_resnet_vgg import classifier
+from bioseg.models.torch_classifiers import classifier, logits
 from bioseg.study import ClassifierRecipe, Study
 from bioseg.training import Run, Tracker
 from bioseg.training.contracts import draft
@@ -27,7 +27,8 @@ from bioseg.training.schedules import Budget, one_cycle
 
 CHECKPOINT = "last.safetensors"
 EPOCHS_BETWEEN_CHECKS = 5
-LONGEST_SIDE = 512
+SPARE = 3
+"""How many times the side of a view the pictures that views are drawn from have at most."""
 HEAD_SHARE = 0.25
 FINE_TUNING = 0.1
 
@@ -67,11 +68,11 @@ def fit(
     run
         Its folder gets `last.safetensors`, the averaged weights. Of its minutes the head's phase gets a quarter.
     build
-        Like `models.torch_resnet_vgg.classifier`: a sequence with the parts `features` and `head`.
+        Like `models.torch_classifiers.classifier`: a sequence with the parts `features` and `head`.
 
     Returns
     -------
-    Network with averaged weights, (N, 3, side, side) in [0, 1] to (N, classes) logits, in evaluation mode.
+    Network with averaged weights, (N, 3, side, side) in [0, 1] to what `build` says, in evaluation mode.
 
     Raises
     ------
@@ -81,8 +82,8 @@ def fit(
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
     torch.manual_seed(run.seed)
-    source = batches(pools(study, splits.fit), study, recipe, np.random.default_rng(run.seed))
-    model = build(recipe.architecture, len(study.classes), pretrained=recipe.pretrained)
+    source = batches(pools(study, splits.fit, SPARE * recipe.side), study, recipe, np.random.default_rng(run.seed))
+    model = build(recipe.architecture, len(study.classes), recipe.side, pretrained=recipe.pretrained)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
     contract = draft(study, recipe, "fitting")
@@ -93,7 +94,7 @@ def fit(
             save_file(_state(averaged.module), run.checkpoints / CHECKPOINT)
             checked = _check(study, contract, predict, splits.choose)
         run.report(epoch, epoch * recipe.steps, done, figures | checked)
-    _show(contract, predict, splits.choose, run.tracker)
+    _show(contract, predict, splits.choose, SPARE * recipe.side, run.tracker)
     return averaged.module.eval()
 
 
@@ -150,32 +151,34 @@ def _step(
     model: nn.Module, optimiser: torch.optim.Optimizer, measure: nn.Module, image: torch.Tensor, label: torch.Tensor
 ) -> tuple[float, float]:
     """Learn from one batch; returns its loss and the share it got right."""
-    logits = model(image)
-    loss = measure(logits, label)
+    told = logits(model(image))
+    loss = measure(told, label)
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    return loss.item(), (logits.argmax(dim=1) == label).float().mean().item()
+    return loss.item(), (told.argmax(dim=1) == label).float().mean().item()
 
 
-def pools(study: Study, samples: Sequence[Sample]) -> Pools:
-    """Pictures to draw views from, by class number and source."""
+def pools(study: Study, samples: Sequence[Sample], longest: int) -> Pools:
+    """Pictures to draw views from, by class number and source, their longer sides at most `longest` pixels."""
     pools: dict[int, dict[str, list[Picture]]] = {}
     for sample in samples:
         if sample.label not in study.classes:
             raise DatasetError(f"{sample.image} is labelled {sample.label!r}; {study.name} knows {study.classes}")
-        pools.setdefault(study.classes.index(sample.label), {}).setdefault(sample.source, []).append(_picture(sample))
+        pools.setdefault(study.classes.index(sample.label), {}).setdefault(sample.source, []).append(
+            _picture(sample, longest)
+        )
     if study.drawn:
         drawn = [study.drawn.draw(number) for number in study.drawn.fit]
         pools.setdefault(study.classes.index(study.drawn.label), {})[study.drawn.source] = drawn
     return pools
 
 
-def _picture(sample: Sample) -> Picture:
-    """RGB (H, W, 3), its longer side at most 512 pixels: views are far smaller."""
+def _picture(sample: Sample, longest: int) -> Picture:
+    """RGB (H, W, 3), its longer side at most `longest` pixels: views are far smaller."""
     picture = images.to_uint8(pixels.image(sample))
     rgb = picture if picture.ndim == 3 else np.repeat(picture[..., np.newaxis], 3, axis=2)
-    scale = LONGEST_SIDE / max(rgb.shape[:2])
+    scale = longest / max(rgb.shape[:2])
     if scale >= 1:
         return rgb
     return np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
@@ -218,9 +221,9 @@ def _check(study: Study, contract: Contract, predict: Predictor, samples: Sequen
     return {"choose_accuracy": float(np.mean(judged.probabilities.argmax(axis=1) == judged.labels))}
 
 
-def _show(contract: Contract, predict: Predictor, samples: Sequence[Sample], tracker: Tracker) -> None:
+def _show(contract: Contract, predict: Predictor, samples: Sequence[Sample], longest: int, tracker: Tracker) -> None:
     """Keep one picture of each class, named by the class it is taken for."""
     for label, sample in {sample.label: sample for sample in samples}.items():
-        picture = _picture(sample)
+        picture = _picture(sample, longest)
         likeliest = int(classifying.class_probabilities(predict, contract, picture).argmax())
         tracker.picture(f"{label} taken for {contract.classes[likeliest]}", picture)

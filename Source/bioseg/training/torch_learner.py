@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch.nn import functional
 
 from bioseg.errors import InvalidInput
 from bioseg.study import SegmenterRecipe
+from bioseg.training.torch_losses import loss_of
 
 EARLY_AVERAGES = 10
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -135,14 +135,3 @@ class Learner:
         momentum = min(self._recipe.averaging, self.steps / (self.steps + EARLY_AVERAGES))
         weights = [value.detach() for value in self._weights.values()]
         torch._foreach_lerp_(list(self._averages.values()), weights, 1 - momentum)
-
-
-def loss_of(probability: torch.Tensor, target: torch.Tensor, name: str) -> torch.Tensor:
-    """Weighted mean of the cross-entropy, the soft Dice loss of the whole batch, or both added.
-
-    Milletari et al., "V-Net", 2016. `target` as in `Learner.learn`.
-    """
-    truth, weight = target[:, :1], target[:, 1:]
-    surprise = functional.binary_cross_entropy(probability, truth, weight, reduction="sum") / weight.sum()
-    dice = 1 - (2 * (truth * probability).sum() + 1) / (truth.sum() + probability.sum() + 1)
-    return {"bce": surprise, "dice": dice, "bce+dice": surprise + dice}[name]

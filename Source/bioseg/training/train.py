@@ -67,7 +67,8 @@ def train(  # noqa: PLR0913 - the options of the command
     Raises
     ------
     UnknownStudy, InvalidInput
-        When there is no such study, recipe or split, the version is no name, or the one to start from has other layers.
+        When there is no such study, recipe or split, the version is no name, or the one to start from is of another
+        network.
     BundleError
         When the version exists, or the one to start from does not.
     DatasetError
@@ -181,12 +182,20 @@ def new_version(taken: Collection[str], wanted: str | None, today: date) -> str:
 
 
 def _weights(registry: Registry, study: Study, recipe: Recipe, version: str) -> Weights:
-    """Weights of a version of a segmenter. Raises InvalidInput for a classifier."""
+    """Weights of a version of a segmenter. Raises InvalidInput for a classifier, or a network of another framework."""
     if isinstance(recipe, ClassifierRecipe):
         raise InvalidInput(f"{study.name} is a classification study: its fits start from nothing")
+    bundle = registry.open(study.name, version)
+    if bundle.contract.framework != recipe.framework:
+        frameworks = f"{study.name} {version} is of {bundle.contract.framework}, the recipe of {recipe.framework}"
+        raise InvalidInput(f"{frameworks}: start from nothing")
+    if recipe.framework == "torch":
+        from bioseg.inference import torch_runtime
+
+        return torch_runtime.segmenter(bundle).get_weights()
     from bioseg.inference import keras_runtime
 
-    weights: Weights = keras_runtime.network(registry.open(study.name, version)).get_weights()
+    weights: Weights = keras_runtime.network(bundle).get_weights()
     return weights
 
 

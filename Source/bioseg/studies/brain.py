@@ -1,0 +1,34 @@
+"""Brain MRI: whether there is a tumour."""
+
+from dataclasses import replace
+
+from bioseg.datasets import brain_4class, brain_mri, brain_tumour
+from bioseg.datasets.augment_picture import PictureView
+from bioseg.study import ClassifierRecipe, Promotion, Study
+
+VIEWS = dict.fromkeys(
+    brain_tumour.LABELS, PictureView(least_area=0.7, rotation=15, flip_vertical=0.0, contrast=0.25, noise=0.05)
+)
+SMALL = ClassifierRecipe(architecture="cnn", side=96, epochs=24, averaging=0.99, smoothing=0.1, views=VIEWS)
+
+STUDY = Study(
+    name="brain",
+    title="Tumour in brain MRI, yes or no",
+    task="classification",
+    classes=brain_tumour.LABELS,
+    splits=brain_tumour.splits,
+    datasets=(brain_mri.DATASET, brain_4class.DATASET),
+    known_failures=(
+        "Fitted on single slices of unknown patients: other sequences, children, and other diseases such as strokes are"
+        " unknown to it.",
+    ),
+    promotion=Promotion(metric="accuracy"),
+    screened_by="kinds",
+    accepts=("brain MRI",),
+    recipes={
+        "default": replace(SMALL, architecture="cnn_attention"),
+        "cnn": SMALL,
+        "attention": replace(SMALL, architecture="attention", learning_rate=1e-3),
+        "vgg16": replace(SMALL, architecture="vgg16", side=64, steps=5, batch=16, learning_rate=2e-4),
+    },
+)
