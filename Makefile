@@ -66,10 +66,11 @@ $(RIVALS)/installed: pyproject.toml requirements/compare.txt
 	$(call ourselves,$(RIVALS))
 	touch $@
 
-$(PIPELINE)/installed: requirements/pipeline.txt
+$(PIPELINE)/installed: requirements/pipeline.txt requirements/emulator.txt
 	$(PYTHON) -m venv $(PIPELINE)
 	$(call locked,$(PIPELINE),pipeline)
 	$(PIPELINE)/bin/pip check
+	$(call locked,$(PIPELINE),emulator)
 	touch $@
 
 setup: $(VENV)/everything ## install every extra into .venv
@@ -157,7 +158,7 @@ wheel: $(VENV)/everything ## build the wheel, and prove it in an environment of 
 	.build/wheel/bin/pip check
 	test/wheel .build/wheel
 
-lint-pipeline: $(PIPELINE)/installed ## the workflow, Dockerfiles, compose, manifests and shell scripts; needs kubectl
+lint-pipeline: $(PIPELINE)/installed ## the workflow, Dockerfiles, compose, manifests and shell scripts
 	PATH="$(PIPELINE)/bin:$$PATH" test/lint-pipeline
 
 last-pushed: ## the last commit in front of HEAD whose image is in REGISTRY; BEFORE where there is none

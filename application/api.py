@@ -13,7 +13,7 @@ from application.openapi import PNG, problems
 from bioseg import records, service
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import InvalidInput
-from bioseg.platform import describe_studies
+from bioseg.listing import describe_studies
 from bioseg.records import Picture
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
@@ -121,7 +121,8 @@ def feedback(request_id: str, given: schemas.Feedback) -> schemas.Record:
 @api.output(schemas.STUDIES)
 def studies() -> list[dict[str, object]]:
     """List the studies with their versions and aliases."""
-    return describe_studies(context.platform())
+    platform = context.platform()
+    return describe_studies(platform.registry, platform.runtime.aliases)
 
 
 def _upload(form: schemas.ClassifyForm) -> service.Upload:

@@ -6,7 +6,7 @@ from flask import Blueprint, render_template
 
 from application import access, context
 from bioseg import studies
-from bioseg.platform import describe_studies
+from bioseg.listing import describe_studies
 
 pages = Blueprint("pages", __name__)
 
@@ -33,7 +33,7 @@ def index() -> str:
     platform = context.platform()
     return render_template(
         "index.html",
-        studies=describe_studies(platform),
+        studies=describe_studies(platform.registry, platform.runtime.aliases),
         default_study=studies.DEFAULT,
         max_upload_mb=platform.settings.max_upload_mb,
         examples=EXAMPLES,

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from application.schemas import Given, Name, Text
 from bioseg.database.tables import Decision as Row
 from bioseg.registry import ledger
-from bioseg.registry.ledger import Action, Standing, Strategy
+from bioseg.registry.ledger import Action
+from bioseg.registry.standing import Standing, Strategy
 
 ROLLOUT_ID = "3f2a9c5e1b7d4e6f8a0b2c4d6e8f0a1b"
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from bioseg import studies
 from bioseg.errors import ArmFailed, BiosegError, UnknownVersion
 from bioseg.policy import assignment
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 from bioseg.runtime import Arm, Runtime
 
 log = logging.getLogger(__name__)

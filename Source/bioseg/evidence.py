@@ -17,7 +17,7 @@ from bioseg.database.tables import Decision, Pair
 from bioseg.policy import verdict
 from bioseg.policy.rule import Errors, Rule
 from bioseg.policy.verdict import Evidence, Verdict
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 
 SETTLING = timedelta(seconds=30)
 """How long after a move of the shares clients are not counted: not every process has followed yet."""

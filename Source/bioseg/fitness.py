@@ -11,7 +11,7 @@ from bioseg.database import engine, gate_reports
 from bioseg.errors import ArmFailed, BundleError, NotProven, RuntimeUnavailable, UnknownVersion, VersionNotFound
 from bioseg.inference.confined_runtime import Confined
 from bioseg.platform import Platform
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 from bioseg.study import Study
 
 

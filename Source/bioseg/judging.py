@@ -8,7 +8,7 @@ from bioseg.database.pairs import Seen
 from bioseg.errors import Frozen, NoRollout, NotProven, StaleRevision
 from bioseg.platform import Platform
 from bioseg.policy.verdict import Verdict
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 
 log = logging.getLogger(__name__)
 

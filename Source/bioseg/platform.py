@@ -18,13 +18,11 @@ from bioseg.locks import Locks
 from bioseg.pictures import Pictures
 from bioseg.queueing import Queue
 from bioseg.registry import Registry, aliases
-from bioseg.registry.folder_registry import FolderRegistry
+from bioseg.registry.opening import open_registry
 from bioseg.runtime import Confiner, Loader, Runtime
 from bioseg.settings import Settings
 from bioseg.storage import open_blobs
-from bioseg.telemetry import tracking_server
 
-TOLD_OF_DATASETS = ("name", "title", "citation", "licence", "source")
 DECODERS = 2
 """Files that one process decodes at once."""
 Decoder = Callable[[bytes, images.Limits], images.Image]
@@ -65,20 +63,9 @@ class Platform(Models):
 
 def open_models(settings: Settings, load: Loader | None = None) -> Models:
     """Open the registry; nothing is written, and models load on first use, by `load` or as the settings say."""
-    registry = _registry(settings)
+    registry = open_registry(settings)
     known = aliases.looked_up(registry, settings.resolved_database_url)
     return Models(settings, registry, Runtime(settings, registry, known, load))
-
-
-def _registry(settings: Settings) -> Registry:
-    if settings.registry == "mlflow":
-        tracking_server.limit_patience()
-        from bioseg.registry.mlflow_models import MlflowModels
-        from bioseg.registry.mlflow_registry import MlflowRegistry
-
-        models = MlflowModels(settings.tracking_uri)
-        return MlflowRegistry(models, settings.models_dir, settings.state_dir / "models-from-mlflow")
-    return FolderRegistry(settings.models_dir, settings.state_dir / "models")
 
 
 def open_platform(settings: Settings, load: Loader | None = None, confine: Confiner | None = None) -> Platform:
@@ -100,7 +87,7 @@ def open_before_database(settings: Settings) -> Platform:
 
 
 def _wired(settings: Settings, load: Loader | None = None, confine: Confiner | None = None) -> Platform:
-    registry = _registry(settings)
+    registry = open_registry(settings)
     locks = Locks(settings.state_dir.resolve() / "locks")
     sessions = sessionmaker(engine.connect(settings.resolved_database_url), expire_on_commit=False)
     runtime = Runtime(settings, registry, aliases.kept(registry, sessions), load, confine)
@@ -118,33 +105,11 @@ def _wired(settings: Settings, load: Loader | None = None, confine: Confiner | N
     )
 
 
-def describe_studies(models: Models) -> list[dict[str, object]]:
-    """Every study with its versions and aliases, as `bioseg studies --json` prints it."""
-    standings = {name: models.runtime.aliases(name) for name in studies.all_studies()}
-    return [
-        {
-            "name": study.name,
-            "title": study.title,
-            "task": study.task,
-            "classes": list(study.classes),
-            "versions": list(models.registry.versions(study.name)),
-            "champion": standings[study.name].champion,
-            "challenger": standings[study.name].challenger,
-            "screened_by": study.screened_by,
-            "accepts": list(study.accepts),
-            "notice": study.notice,
-            "known_failures": list(study.known_failures),
-            "datasets": [{name: getattr(each, name) for name in TOLD_OF_DATASETS} for each in study.datasets],
-        }
-        for study in studies.all_studies().values()
-    ]
-
-
 def ready(platform: Platform) -> dict[str, str]:
     """`ok`, or why not, for the database and each study in service, whose champion has to reproduce its sample."""
     checks = {"database": _database(platform)}
     if checks["database"] != "ok":
-        return checks | dict.fromkeys(studies.all_studies(), "the database, which names the champion, cannot be used")
+        return checks  # it names the champions
     for name in in_service(platform):
         try:
             platform.runtime.prove_again(platform.arms.champion(name))

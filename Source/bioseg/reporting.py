@@ -11,7 +11,7 @@ from bioseg.database import engine
 from bioseg.database.tables import Decision, RolloutRun
 from bioseg.platform import Platform
 from bioseg.registry import ledger
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 
 log = logging.getLogger(__name__)
 

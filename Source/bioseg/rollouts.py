@@ -19,7 +19,8 @@ from bioseg.errors import (
 )
 from bioseg.platform import Platform
 from bioseg.registry import ledger
-from bioseg.registry.ledger import Action, Move, Standing, Strategy
+from bioseg.registry.ledger import Action, Move
+from bioseg.registry.standing import Standing, Strategy
 
 STEPS = (0.1, 0.5, 1.0)
 """Shares of the clients that a canary serves, one after the other."""

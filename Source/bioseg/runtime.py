@@ -14,7 +14,7 @@ from bioseg.errors import ArmFailed, BundleError, RuntimeUnavailable, UnknownVer
 from bioseg.inference import Predictor
 from bioseg.inference.confined_runtime import Confined, TimeLimit
 from bioseg.registry import Registry
-from bioseg.registry.aliases import Aliases
+from bioseg.registry.standing import Aliases
 from bioseg.settings import Settings
 
 Loader = Callable[[Bundle, int], Predictor]

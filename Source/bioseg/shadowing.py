@@ -17,7 +17,7 @@ from bioseg.metrics import confusion_counts
 from bioseg.pictures import key_of
 from bioseg.platform import Platform
 from bioseg.policy.assignment import Arm as ArmName
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 from bioseg.runtime import Arm
 
 log = logging.getLogger(__name__)

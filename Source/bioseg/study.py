@@ -186,6 +186,8 @@ class Study:
         Name of what the mask marks (segmentation).
     foreground_value
         Value of the foreground in label images (segmentation).
+    most_regions
+        How many regions of foreground an image shows at most; None: any number (segmentation).
     foreground_is
         `boundary`: it parts an image into regions, which are scored as well (segmentation). `object`: it does not.
     drawn
@@ -211,6 +213,7 @@ class Study:
     promotion: Promotion
     foreground: str = ""
     foreground_value: int = 255
+    most_regions: int | None = None
     foreground_is: Literal["object", "boundary"] = "object"
     protocols: Mapping[str, Callable[[Path], Splits]] = field(default_factory=dict)
     drawn: Drawn | None = None

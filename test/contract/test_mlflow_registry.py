@@ -16,10 +16,10 @@ from mlflow import MlflowClient
 from bioseg import bundles
 from bioseg.bundles import Bundle
 from bioseg.errors import BundleError, RegistryUnavailable, TrackingError, UnknownVersion
-from bioseg.registry.ledger import Standing
 from bioseg.registry.mlflow_aliases import reconcile
 from bioseg.registry.mlflow_models import FOLDER, SHA256, VERSION, MlflowModels, model_of
 from bioseg.registry.mlflow_registry import MlflowRegistry
+from bioseg.registry.standing import Standing
 from bioseg.testing import stand_ins
 from bioseg.testing.contracts import RegistryContract
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(file.parent for file in (ROOT / "data/models").glob("*/*/bundle.json"))
 EXAMPLES = sorted((ROOT / "application/static/examples").glob("section-*.png"))
 RUNTIMES = {"openvino": openvino_runtime, "keras": keras_runtime, "torch": torch_runtime}
+MEASURED = ("membrane", "kinds", "lung", "skin")
 MIB = 2**20
 
 
@@ -76,7 +77,7 @@ class TestOnRealImages:
     @pytest.fixture(scope="class")
     def reports(self, platform):
         data_dir = Path(os.environ["BIOSEG_DATA_DIR"])
-        arms = {name: platform.runtime.champion(name) for name in ("membrane", "kinds")}
+        arms = {name: platform.runtime.champion(name) for name in MEASURED}
         return {
             name: evaluation.evaluate_held_out(studies.get(name), arm.contract, arm.predict, data_dir).as_json()
             for name, arm in arms.items()
@@ -96,7 +97,14 @@ class TestOnRealImages:
         assert screen["balanced_accuracy"]["mean"] >= 0.98
         assert screen["asked"]["mean"] <= 0.05
 
-    @pytest.mark.parametrize("name", ["membrane", "kinds"])
+    @pytest.mark.parametrize(
+        ("name", "figure", "least"),
+        [("lung", "dice", 0.965), ("skin", "dice", 0.84), ("skin", "thresholded_iou", 0.70)],
+    )
+    def test_lungs_and_lesions_are_outlined_in_images_never_trained_on(self, reports, name, figure, least):
+        assert reports[name]["metrics"][figure]["mean"] >= least
+
+    @pytest.mark.parametrize("name", MEASURED)
     def test_the_shipped_figures_are_those_measured_here(self, platform, reports, name):
         shipped = platform.runtime.champion(name).bundle.manifest.metrics["metrics"]
         measured = reports[name]["metrics"]

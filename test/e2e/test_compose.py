@@ -23,7 +23,8 @@ DATABASE = """\
 ARG BASE=python:3.11-slim
 FROM ${BASE}
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql && rm -rf /var/lib/apt/lists/* \\
-    && install --directory --owner postgres --group postgres --mode 700 /var/lib/postgresql/data
+    && install --directory --owner postgres --group postgres --mode 700 /var/lib/postgresql/data \\
+    && chmod 3777 /var/run/postgresql
 COPY start /usr/local/bin/start
 USER postgres
 CMD ["sh", "/usr/local/bin/start"]

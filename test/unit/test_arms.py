@@ -15,7 +15,7 @@ from bioseg.inference import Floats, Predictor
 from bioseg.inference.confined_runtime import TimeLimit
 from bioseg.policy import assignment
 from bioseg.registry.folder_registry import FolderRegistry
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 from bioseg.runtime import Arm, Runtime
 from bioseg.settings import Settings
 from bioseg.testing import stand_ins

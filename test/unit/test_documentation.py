@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import click
 import pytest
 
 from application import create_app
@@ -37,7 +38,7 @@ def test_the_readme_documents_every_setting(name):
     assert f"`BIOSEG_{name.upper()}`" in README
 
 
-@pytest.mark.parametrize("name", cli.commands)
+@pytest.mark.parametrize("name", cli.list_commands(click.Context(cli)))
 def test_the_readme_documents_every_command(name):
     assert f"bioseg {name}" in README or f"`{name}`" in README
 

@@ -15,7 +15,8 @@ from bioseg.database.engine import connect, migrate, reading
 from bioseg.database.tables import Decision
 from bioseg.errors import LedgerBroken, StaleRevision, UnknownDecision
 from bioseg.registry import ledger
-from bioseg.registry.ledger import Move, Standing
+from bioseg.registry.ledger import Move
+from bioseg.registry.standing import Standing
 
 FIRST = Standing("membrane", champion="1")
 MOVE = Move("promote", "somebody", "better", evidence={"quality": 0.875})

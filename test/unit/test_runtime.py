@@ -14,8 +14,8 @@ from bioseg.bundles import Bundle, Contract
 from bioseg.bundles.sealing import assemble
 from bioseg.errors import BundleError, RuntimeUnavailable, UnknownVersion
 from bioseg.inference import Floats, Predictor
-from bioseg.registry.aliases import shipped
 from bioseg.registry.folder_registry import FolderRegistry
+from bioseg.registry.standing import shipped
 from bioseg.runtime import Runtime
 from bioseg.settings import Settings
 from bioseg.testing.fakes import FakeSegmenter

@@ -136,6 +136,19 @@ class TestForegroundProbability:
         steps = np.diff(found[40])
         assert (steps.min() >= 0, steps.max() < 0.02) == (True, True)
 
+    def test_only_the_largest_regions_keep_their_probability(self):
+        probability = np.zeros((1, 8, 8, 1), np.float32)
+        probability[0, :3, :3], probability[0, 5, 5:7], probability[0, 7, 0] = 0.9, 0.8, 0.4
+        limited = contract(side=8, most_regions=1)
+        found = foreground_probability(lambda _: probability, limited, picture(8, 8))
+        assert (found[1, 1], found[5, 5], found[7, 0]) == pytest.approx((0.9, 0, 0.4))
+
+    @pytest.mark.parametrize("value", [0.0, 0.9])
+    def test_no_region_and_one_region_stay_as_they_are(self, value):
+        probability = np.full((1, 8, 8, 1), value, np.float32)
+        found = foreground_probability(lambda _: probability, contract(side=8, most_regions=1), picture(8, 8))
+        np.testing.assert_array_equal(found, probability[0, ..., 0])
+
     def test_a_squeezed_result_is_stretched_back(self):
         found = foreground_probability(FakeSegmenter(), contract(side=64), picture(100, 300))
         assert found.shape == (100, 300)

@@ -8,12 +8,12 @@ import pytest
 from mlflow import MlflowClient
 
 from bioseg import studies
-from bioseg.datasets import isbi2012
+from bioseg.datasets import Splits, isbi2012
 from bioseg.datasets.augment_picture import PictureView
 from bioseg.study import ClassifierRecipe, SegmenterRecipe
 from bioseg.testing.fake_tracker import FakeTracker
 from bioseg.training import optuna_tuning
-from bioseg.training.optuna_tuning import Watched, shortened
+from bioseg.training.optuna_tuning import Watched, figure_of, shortened
 from bioseg.training.search_space import applied, as_code, own, space_of
 
 MEMBRANE, KINDS = studies.get("membrane"), studies.get("kinds")
@@ -92,6 +92,15 @@ class TestWatched:
         with pytest.raises(optuna.TrialPruned):
             Watched(tracker, search.ask()).curve(5, {"choose_dice": 0.2})
         assert tracker.points == [(5, {"choose_dice": 0.2})]
+
+    def test_a_run_that_is_given_up_says_so(self, search, monkeypatch):
+        def fit(_study, _recipe, _splits, run):
+            run.report(5, 40, 0.25, {"choose_dice": 0.2})
+
+        monkeypatch.setattr(optuna_tuning, "fit", fit)
+        tracker = FakeTracker()
+        assert figure_of(MEMBRANE, TINY, Splits((), (), ()), Watched(tracker, search.ask())) is None
+        assert tracker.settings["given_up"] is True
 
 
 @pytest.fixture

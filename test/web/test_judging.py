@@ -14,7 +14,7 @@ from bioseg.errors import NotProven
 from bioseg.judging import Judge
 from bioseg.platform import Platform
 from bioseg.registry import ledger
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 from bioseg.testing import stand_ins
 
 CHAMPION, CHALLENGER = stand_ins.MEMBRANE.version, "2.0.0"

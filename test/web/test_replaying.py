@@ -14,7 +14,8 @@ from bioseg.database.tables import Decision, GateReport, Pair, RequestRecord
 from bioseg.errors import LedgerBroken, UnknownDecision
 from bioseg.platform import Platform
 from bioseg.registry import ledger
-from bioseg.registry.ledger import Move, Standing
+from bioseg.registry.ledger import Move
+from bioseg.registry.standing import Standing
 from bioseg.replaying import Check, Judge
 
 ROLLOUT = "a" * 32

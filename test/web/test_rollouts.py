@@ -26,7 +26,7 @@ from bioseg.errors import (
 )
 from bioseg.platform import Platform
 from bioseg.registry import aliases, ledger
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 from bioseg.testing import stand_ins
 
 CHAMPION = stand_ins.MEMBRANE.version

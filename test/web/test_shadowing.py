@@ -22,7 +22,7 @@ from bioseg.errors import ArmFailed, Busy
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.confined_runtime import TimeLimit
 from bioseg.platform import Platform
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 from bioseg.runtime import Runtime
 from bioseg.testing import stand_ins
 from bioseg.worker import drain, shadow

@@ -84,6 +84,8 @@ class Contract(BaseModel):
         Classes in the order of the logits; for segmentation the name of the foreground.
     threshold
         Segmentation: foreground where the probability is above it.
+    most_regions
+        Segmentation: so many regions above the threshold, the largest ones, keep their probability. None: all.
     temperature
         Classification: logits are divided by it (Guo et al. 2017).
     accept_at, reject_below
@@ -109,6 +111,7 @@ class Contract(BaseModel):
     evidence: Literal["image", "place"] = "image"
     classes: tuple[str, ...] = Field(min_length=1, max_length=LARGEST_SIDE)
     threshold: float = Field(default=0.5, ge=0, le=1)
+    most_regions: int | None = Field(default=None, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     accept_at: float = Field(default=0.9, ge=0, le=1)
     reject_below: float = Field(default=0.5, ge=0, le=1)

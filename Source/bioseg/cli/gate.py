@@ -11,7 +11,7 @@ from bioseg import studies
 from bioseg.cli.data import data_dir
 from bioseg.gate.report import GateReport
 from bioseg.platform import Models, open_models
-from bioseg.registry.ledger import Standing
+from bioseg.registry.standing import Standing
 from bioseg.runtime import Runtime
 from bioseg.telemetry import tracking_server
 

@@ -13,7 +13,7 @@ from bioseg import settings as configuration
 from bioseg import studies
 from bioseg.cli.data import data_dir
 from bioseg.errors import InvalidInput, WrongTask
-from bioseg.platform import describe_studies, open_models
+from bioseg.platform import open_models
 from bioseg.study import Study
 
 if TYPE_CHECKING:
@@ -25,19 +25,6 @@ SPLIT = click.option("--split", help="Another split of the study, one of its pro
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 LOSES_TOO_MUCH = 4
 """Exit code of a version that is not kept, as that of `bioseg gate` for one that is worse."""
-
-
-@click.command("studies")
-@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
-def list_studies(*, as_json: bool) -> None:
-    """List the studies with their versions and what screens them."""
-    described = describe_studies(open_models(configuration.load()))
-    if as_json:
-        click.echo(json.dumps(described, indent=2))
-        return
-    for study in described:
-        screen = f", screened by {study['screened_by']}" if study["screened_by"] else ""
-        click.echo(f"{study['name']}: {study['title']} ({study['task']}{screen}); champion {study['champion']}")
 
 
 @click.command()
@@ -260,4 +247,4 @@ def bench(*, as_json: bool) -> None:
     click.echo(json.dumps(report, indent=2) if as_json else benchmark.as_text(report))
 
 
-COMMANDS = (list_studies, train, tune, compare, evaluate, quantise, bench)
+COMMANDS = (train, tune, compare, evaluate, quantise, bench)

@@ -75,12 +75,6 @@ def reading(factory: sessionmaker[Session]) -> Session:
     return factory(bind=engine.execution_options(**_READING))
 
 
-def exists(url: str) -> bool:
-    """Tell whether a database is there to connect to: a SQLite file would be created by that; others answer or not."""
-    parsed = parse(url)
-    return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").is_file()
-
-
 def migrate(url: str) -> None:
     """Bring the tables up to date; several processes may call it at once, one of them does the work.
 

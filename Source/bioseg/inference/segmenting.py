@@ -31,8 +31,15 @@ def foreground_probability(predict: Predictor, contract: Contract, image: Image)
 
     Returns
     -------
-    (H, W) float32 in [0, 1].
+    (H, W) float32 in [0, 1]; 0 in regions above the threshold beyond `contract.most_regions`.
     """
+    probability = _everywhere(predict, contract, image)
+    if contract.most_regions is None:
+        return probability
+    return _largest_regions(probability, contract.threshold, contract.most_regions)
+
+
+def _everywhere(predict: Predictor, contract: Contract, image: Image) -> Floats:
     channels = contract.channels
     scale = standard_scale(image, channels) if contract.normalisation == "standard" else UNIT
     if contract.side is not None:
@@ -47,6 +54,14 @@ def foreground_probability(predict: Predictor, contract: Contract, image: Image)
         multiple=contract.multiple,
     )
     return probability[..., 0]
+
+
+def _largest_regions(probability: Floats, threshold: float, number: int) -> Floats:
+    """Take the probability from all 4-connected regions above a threshold but the largest ones."""
+    above = (probability > threshold).astype(np.uint8)
+    _, labels, facts, _ = cv2.connectedComponentsWithStats(above, connectivity=4)
+    smaller = np.argsort(facts[1:, cv2.CC_STAT_AREA], kind="stable")[:-number] + 1
+    return np.where(np.isin(labels, smaller), np.float32(0), probability)
 
 
 def squeezed(values: Floats, side: int) -> Floats:

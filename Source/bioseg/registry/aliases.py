@@ -1,26 +1,12 @@
 """Where each study stands: the last row of its ledger, or before the first one the champion that ships."""
 
-from collections.abc import Callable
-
 from sqlalchemy import inspect
 from sqlalchemy.orm import Session, sessionmaker
 
-from bioseg.database import engine
+from bioseg.database import engine, location
 from bioseg.database.tables import Decision
 from bioseg.registry import Registry, ledger
-from bioseg.registry.ledger import Standing
-
-Aliases = Callable[[str], Standing]
-"""Tells how a study stands, given its name."""
-
-
-def shipped(registry: Registry) -> Aliases:
-    """How studies stand without a database: nothing but the shipped champions."""
-
-    def standing(study: str) -> Standing:
-        return Standing(study, champion=registry.champion(study))
-
-    return standing
+from bioseg.registry.standing import Aliases, Standing, shipped
 
 
 def kept(registry: Registry, sessions: sessionmaker[Session]) -> Aliases:
@@ -38,7 +24,7 @@ def looked_up(registry: Registry, url: str) -> Aliases:
     """How studies stand by the ledger of a database, where there is one: none is created to look."""
 
     def standing(study: str) -> Standing:
-        if engine.exists(url):
+        if location.exists(url):
             sessions = sessionmaker(engine.connect(url))
             try:
                 if inspect(sessions.kw["bind"]).has_table(Decision.__tablename__):

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from bioseg.database.tables import Decision
 from bioseg.errors import LedgerBroken, StaleRevision, UnknownDecision
+from bioseg.registry.standing import Standing
 
-Strategy = Literal["single", "shadow", "canary", "ab"]
 Action = Literal["promote", "rollback", "start", "step", "stop", "unfreeze"]
 
 FIRST = "0" * 64
@@ -25,36 +25,6 @@ FIRST = "0" * 64
 _OF_A_TRIAL = frozenset({"start", "step", "stop"})
 _SEQUENCE = re.compile(r"[1-9][0-9]{0,8}")
 _REMEDY = "find out who wrote to the database, and restore it from a backup"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a study stands after its last move.
-
-    Parameters
-    ----------
-    study
-        Its name.
-    sequence
-        Number of the last row, 0 before the first; the revision that a caller who wants to move it has to name.
-    champion, challenger
-        Versions under these aliases.
-    strategy, share
-        How requests are shared: the challenger serves this share of the clients, 0 to 1.
-    rollout
-        Id of the rollout that runs, 32 hexadecimal digits.
-    frozen
-        No rollout starts until an operator unfreezes the study.
-    """
-
-    study: str
-    sequence: int = 0
-    champion: str | None = None
-    challenger: str | None = None
-    strategy: Strategy = "single"
-    share: float = 0.0
-    rollout: str | None = None
-    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

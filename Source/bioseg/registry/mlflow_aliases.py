@@ -3,8 +3,8 @@
 from bioseg.bundles import Bundle
 from bioseg.errors import BundleError
 from bioseg.registry import Registry
-from bioseg.registry.ledger import Standing
 from bioseg.registry.mlflow_models import SHA256, MlflowModels
+from bioseg.registry.standing import Standing
 
 ALIASES = ("champion", "challenger")
 

@@ -56,4 +56,5 @@ def _segmenter(study: Study, recipe: SegmenterRecipe, version: str) -> Contract:
         multiple=1 if squeezed else 2 ** (levels - 1),
         halo=0 if squeezed else unet_halo(levels),
         classes=(study.foreground,),
+        most_regions=study.most_regions,
     )

@@ -143,7 +143,11 @@ def tune(
         def objective(trial: Trial) -> float:
             values = _drawn(trial, study, recipe)
             with tracked(settings, study.name, f"trial {trial.number}", parent.name) as tracker:
-                return _figure(study, shortened(applied(study, recipe, values), share), splits, Watched(tracker, trial))
+                short = shortened(applied(study, recipe, values), share)
+                figure = figure_of(study, short, splits, Watched(tracker, trial))
+            if figure is None:
+                raise optuna.TrialPruned
+            return figure
 
         def say(_search: optuna.Study, trial: FrozenTrial) -> None:
             progress(min(1.0, _ended(search) / trials), f"trial {trial.number} {_shown(_row(trial))}")
@@ -202,11 +206,15 @@ def _steps(whole: int, share: float) -> int:
     return max(1, round(share * whole / EPOCHS))
 
 
-def _figure(study: Study, recipe: Recipe, splits: Splits, watched: Watched) -> float:
-    """Fit, and give the last figure on the samples for choosing; raises `optuna.TrialPruned` after it was kept."""
+def figure_of(study: Study, recipe: Recipe, splits: Splits, watched: Watched) -> float | None:
+    """Fit, and give the last figure on the samples for choosing; None when the fit was given up, which is noted."""
     watched.parameters(asdict(recipe))
     with tempfile.TemporaryDirectory() as folder:
-        fit(study, recipe, splits, Run(watched, lambda _done, _line: None, Path(folder), SEED))
+        try:
+            fit(study, recipe, splits, Run(watched, lambda _done, _line: None, Path(folder), SEED))
+        except optuna.TrialPruned:
+            watched.parameters({"given_up": True})
+            return None
     if watched.figure is None:
         raise InvalidInput(f"a fit of {study.name} drew no curve {JUDGED_BY}*: nothing to judge it by")
     return watched.figure
