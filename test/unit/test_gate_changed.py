@@ -160,4 +160,4 @@ class TestCommand:
         base = committing(shipped.parents[1])()
         tiny.as_version(shipped / "membrane" / tiny.VERSION, "strict")
         monkeypatch.setenv("BIOSEG_DATA_DIR", str(tmp_path / "nowhere"))
-        assert "fetch the dataset" in bioseg("gate-changed", base).failure
+        assert "`bioseg data fetch" in bioseg("gate-changed", base).failure
