@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(file.parent for file in (ROOT / "data/models").glob("*/*/bundle.json"))
 EXAMPLES = sorted((ROOT / "application/static/examples").glob("section-*.png"))
 RUNTIMES = {"openvino": openvino_runtime, "keras": keras_runtime, "torch": torch_runtime}
-MEASURED = ("membrane", "kinds", "lung", "skin")
+MEASURED = ("membrane", "kinds", "lung", "skin", "brain", "brain-types")
 MIB = 2**20
 
 
