@@ -159,6 +159,7 @@ def test_a_database_that_does_not_answer_fails_in_one_line(
     bioseg: Bioseg, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     monkeypatch.setenv("BIOSEG_DATABASE_URL", f"postgresql://user:hunter2@127.0.0.1:{free_port}/bioseg")
+    monkeypatch.setenv("BIOSEG_SECRET_KEY", "of this test alone")
     reason = bioseg("worker", "--once").failure
     assert "check BIOSEG_DATABASE_URL" in reason
     assert "hunter2" not in reason

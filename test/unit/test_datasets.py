@@ -17,7 +17,6 @@ from bioseg.datasets import (
     Splits,
     brain_4class,
     brain_mri,
-    brain_tumour,
     bsds,
     cid22,
     digest,
@@ -219,28 +218,6 @@ def test_plane_number_is_required_of_a_volume(tmp_path):
     (tmp_path / "em_unlabelled/hela/overview.jpg").write_bytes(b"")
     with pytest.raises(DatasetError, match="plane number"):
         em_unlabelled.hela(tmp_path)
-
-
-def test_only_slices_of_brain_mri_are_scored_and_chosen_with(data):
-    splits = brain_tumour.splits(data)
-    assert {s.source for s in (*splits.choose, *splits.score)} == {"brain_mri"}
-    assert {s.source for s in splits.fit} == {"brain_mri", "brain_4class"}
-
-
-def test_every_type_of_tumour_is_a_tumour(data):
-    told = {(s.image.parent.name, s.label) for s in brain_tumour.splits(data).fit if s.source == "brain_4class"}
-    assert told == {("no_tumor", "no"), *((name, "yes") for name in brain_4class.LABELS if name != "no_tumor")}
-
-
-@pytest.mark.parametrize("part", ["fit", "score"])
-def test_a_copy_in_the_other_source_is_fitted_on_only_if_its_original_is(tmp_path, part):
-    twins.brain_mri(tmp_path, count=8)
-    twins.brain_4class(tmp_path, count=4)
-    original = getattr(brain_tumour.splits(tmp_path), part)[0]
-    copy = tmp_path / "brain_4class/no_tumor/image(900).jpg"
-    Image.open(original.image).save(copy, quality=95)
-    fitted = {s.image for s in brain_tumour.splits(tmp_path).fit}
-    assert (copy in fitted) == (original.image in fitted)
 
 
 # pairing, digest, splitting
