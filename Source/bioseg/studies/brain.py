@@ -22,8 +22,8 @@ STUDY = Study(
     known_failures=(
         "About one slice in five is told wrongly by fits that never saw its like, with and without a tumour alike.",
         "Its heat map tells where the network reads its evidence off, which need not be where a tumour is.",
-        "Fitted on some hundred single slices of unknown patients: other sequences, children, and other diseases such as"
-        " strokes are unknown to it.",
+        "Fitted on some hundred single slices of unknown patients: other sequences, children, and other diseases such"
+        " as strokes are unknown to it.",
     ),
     promotion=Promotion(metric="accuracy"),
     screened_by="kinds",
