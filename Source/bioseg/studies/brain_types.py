@@ -7,8 +7,7 @@ from bioseg.datasets.augment_picture import PictureView
 from bioseg.study import ClassifierRecipe, Promotion, Study
 
 VIEWS = dict.fromkeys(
-    brain_4class.LABELS,
-    PictureView(least_area=0.35, rotation=30, flip_vertical=0.0, contrast=0.4, gamma=0.5, noise=0.05),
+    brain_4class.LABELS, PictureView(least_area=0.7, rotation=15, flip_vertical=0.0, contrast=0.25, noise=0.05)
 )
 SMALL = ClassifierRecipe(architecture="cnn", side=96, epochs=60, averaging=0.99, smoothing=0.1, views=VIEWS)
 
