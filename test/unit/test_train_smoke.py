@@ -13,7 +13,7 @@ from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.study import ClassifierRecipe, SegmenterRecipe
 from bioseg.testing import twins
 from bioseg.testing.fake_tracker import FakeTracker
-from bioseg.training import Run
+from bioseg.training import Run, packing
 from bioseg.training.contracts import draft
 from bioseg.training.packing import sample_input
 from bioseg.training.train import fit_once, fit_twice, kept_on_failure, new_version, recipe_of
@@ -90,6 +90,13 @@ def test_a_classifier_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp
     assert reopened.manifest.metrics["sources"]["synthetic_other"]["n"] == 16
     assert "membrane" in reopened.manifest.metrics["screens"]
     assert reopened.contract.temperature != 1.0
+
+
+def test_a_graph_that_gives_something_else_than_the_network_is_not_kept(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "draft", lambda *named: draft(*named).model_copy(update={"tolerance": 1e-30}))
+    with pytest.raises(BundleError, match="differs by"):
+        fit_once(studies.get("kinds"), CLASSIFIER, kinds.splits(data), run(tmp_path), registry(tmp_path), "v1", "")
+    assert [] == list(registry(tmp_path).versions("kinds"))
 
 
 def test_the_shipped_sample_is_drawn_on_the_scale_of_the_network():

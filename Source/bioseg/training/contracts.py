@@ -8,6 +8,9 @@ from bioseg.study import ClassifierRecipe, Recipe, SegmenterRecipe, Study
 OF_THE_WHOLE_IMAGE = ("resnet18", "resnet50")
 """Classifiers that pool their features before they judge; all others judge each place."""
 
+PLACE_TOLERANCE = 1e-3
+"""Of the evidence at one place, which is of the order of 10: the mean over all, the logits, strays far less."""
+
 
 def draft(study: Study, recipe: Recipe, version: str) -> Contract:
     """Say how the network of a recipe is fed and read; thresholds and temperature keep their defaults.
@@ -25,6 +28,7 @@ def draft(study: Study, recipe: Recipe, version: str) -> Contract:
 
 
 def _classifier(study: Study, recipe: ClassifierRecipe, version: str) -> Contract:
+    of_places = recipe.architecture not in OF_THE_WHOLE_IMAGE
     return Contract(
         study=study.name,
         version=version,
@@ -35,8 +39,9 @@ def _classifier(study: Study, recipe: ClassifierRecipe, version: str) -> Contrac
         channels=3,
         normalisation="unit",
         side=recipe.side,
-        evidence="image" if recipe.architecture in OF_THE_WHOLE_IMAGE else "place",
+        evidence="place" if of_places else "image",
         classes=study.classes,
+        tolerance=PLACE_TOLERANCE if of_places else Contract.model_fields["tolerance"].default,
     )
 
 

@@ -18,6 +18,7 @@ from bioseg.datasets import Sample, Splits, digest, synthetic_other
 from bioseg.images import grayscale, resize_square, standardise
 from bioseg.inference import Predictor, openvino_runtime
 from bioseg.registry import Registry
+from bioseg.runtime import Arm, replay
 from bioseg.settings import usable_cpus
 from bioseg.study import Recipe, Study
 from bioseg.training.choosing import Choice, choose
@@ -60,6 +61,8 @@ def pack(
         When the version is no name, or a weight exceeds float16.
     DatasetError
         When the splits lack samples to choose with or to score on.
+    BundleError
+        When the exported graph gives something else than the network on the bundle's sample.
     """
     known = {**provenance, **_origin(study, recipe, splits)}
     with tempfile.TemporaryDirectory() as scratch:
@@ -70,7 +73,9 @@ def pack(
         bundle = _with_choice(bundle, choice)
         drawn = _drawn(study, "score")
         report = evaluation.evaluate(study, bundle.contract, predict, splits.score, drawn=drawn)
-        return registry.add(reseal(bundle, report.as_json()).path)
+        sealed = reseal(bundle, report.as_json())
+        replay(Arm(sealed, predict))
+        return registry.add(sealed.path)
 
 
 def settle(study: Study, recipe: Recipe, network: Any, splits: Splits) -> Choice:
