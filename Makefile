@@ -121,11 +121,11 @@ bench: $(VENV)/benchmarks $(RIVALS)/installed ## the benchmarks, into the README
 picture: setup ## with `make serve` running, take the README's pictures of the page again
 	$(BIN)/python test/picture.py http://$(HOST):$(PORT) docs
 
-train: $(VENV)/everything ## fit the shipped models again (BIOSEG_DATA_DIR names the datasets)
+train: $(VENV)/everything ## fit the models of all studies again (BIOSEG_DATA_DIR names the datasets)
 	$(BIN)/bioseg train membrane --refit
 	$(BIN)/bioseg train lung
 	$(BIN)/bioseg train skin
-	$(BIN)/bioseg train brain
+	$(BIN)/bioseg train brain --refit
 	$(BIN)/bioseg train brain-types
 	$(BIN)/bioseg train kinds
 
