@@ -9,6 +9,7 @@ from typing import Any
 
 from apiflask import HTTPError
 from flask import Flask, Response, request, url_for
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from application import traffic
@@ -19,6 +20,7 @@ from bioseg.errors import (
     BlobNotFound,
     BundleError,
     Busy,
+    DatabaseUnavailable,
     Frozen,
     IdempotencyConflict,
     ImageError,
@@ -76,15 +78,21 @@ PROBLEMS: dict[type[BiosegError], tuple[HTTPStatus, str]] = {
     RuntimeUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot be used"),
     UnknownVersion: (HTTPStatus.SERVICE_UNAVAILABLE, "The study has no model"),
     StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The image store does not answer"),
+    DatabaseUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer"),
     ProcessFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "Images cannot be decoded now"),
     LedgerBroken: (HTTPStatus.INTERNAL_SERVER_ERROR, "The ledger was altered"),
     BiosegError: (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here"),
 }
 
-OURS = frozenset({BundleError, RuntimeUnavailable, StoreUnavailable, UnknownVersion, ProcessFailed, BiosegError})
+OURS = frozenset(
+    {
+        *(BundleError, RuntimeUnavailable, UnknownVersion),
+        *(StoreUnavailable, DatabaseUnavailable, ProcessFailed, BiosegError),
+    }
+)
 """Failures of the installation: their message is for the log, not for the caller."""
 
-PASSING = (Busy, StoreUnavailable)
+PASSING = (Busy, StoreUnavailable, DatabaseUnavailable)
 """What is worth another attempt soon."""
 
 APOLOGY = "The fault is on this side; the operator finds the reason in the log."
@@ -93,6 +101,7 @@ APOLOGY = "The fault is on this side; the operator finds the reason in the log."
 def register(app: Flask) -> None:
     """Answer every failure of an application with a problem document."""
     app.register_error_handler(BiosegError, _expected)
+    app.register_error_handler(OperationalError, _database)
     app.register_error_handler(HTTPError, _apiflask)
     app.register_error_handler(HTTPException, _http)
 
@@ -146,6 +155,13 @@ def _expected(error: BiosegError) -> Response:
     if isinstance(error, Refused):
         members["screen"] = error.screen
     return problem(status, title, str(error), kind=kind_of(known), headers=headers, **members)
+
+
+def _database(error: OperationalError) -> Response:
+    """Answer what any statement may meet: a server that is gone, a lock that is not given, a disk that is full."""
+    unavailable = DatabaseUnavailable("the database does not answer, or cannot write")
+    unavailable.__cause__ = error
+    return _expected(unavailable)
 
 
 def _apiflask(error: HTTPError) -> Response:

@@ -157,6 +157,10 @@ class NoRollout(BiosegError):
     """The study has no rollout or promotion to act on, or a rollout runs that has to be stopped first."""
 
 
+class DatabaseUnavailable(BiosegError):
+    """The database does not answer, or cannot write now."""
+
+
 class LedgerBroken(BiosegError):
     """A row of the ledger, or the evidence it was decided on, was altered."""
 
