@@ -59,6 +59,24 @@ def test_served_and_reference_runtime_give_what_the_bundle_promises(name, tmp_pa
         np.testing.assert_allclose(runtime.load(bundle, 1)(given), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [*RECIPES, "plain unet"])
+def test_a_fit_gets_probabilities_in_full_precision_whatever_it_convolves_in(name):
+    baseline = replace(TINY, architecture="plain_unet", filters=(4, 8, 8), size=256)
+    recipe = RECIPES.get(name, baseline)
+    framework = FRAMEWORKS[recipe.framework]
+    learns = framework.learnable(recipe, framework.built(recipe, seed=1).get_weights())
+    probability = learns.run(torch.from_numpy(np.moveaxis(batch_of(recipe), -1, 1).copy()))
+    assert probability.dtype == torch.float32
+    assert {weight.dtype for weight in learns.weights} == {torch.float32}
+
+
+def test_networks_built_to_be_kept_stay_in_full_precision_beside_one_that_is_fitted():
+    framework, recipe = keras_segmenter, RECIPES["unet in colour"]
+    framework.learnable(recipe, framework.built(recipe, seed=1).get_weights())
+    kept = framework.built(recipe, seed=1)
+    assert {layer.dtype_policy.name for layer in kept.layers} == {"float32"}
+
+
 def test_the_unet_of_torch_is_that_of_keras():
     one = keras_segmenter.built(replace(TINY, filters=(4, 8, 16)), seed=1)
     other = torch_segmenter.built(replace(TINY, framework="torch", filters=(4, 8, 16)), seed=1)

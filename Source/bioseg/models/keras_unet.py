@@ -83,5 +83,5 @@ def plain_unet(filters: tuple[int, ...] = (64, 128, 256, 512, 1024)) -> keras.Mo
         x = layers.Concatenate(axis=_channel_axis())([skip, x])
         x = convolve(convolve(x, width), width)
     x = convolve(x, 2)
-    probability = layers.Conv2D(1, 1, activation="sigmoid", name="probability")(x)
+    probability = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="probability")(x)
     return keras.Model(image, probability, name="plain_unet")

@@ -45,7 +45,7 @@ class UNet(nn.Module):
         x = self.encoder[-1](x)
         for level, skip in zip(self.decoder, reversed(skips), strict=True):
             x = level(skip, x)
-        return torch.sigmoid(self.probability(x))
+        return torch.sigmoid(self.probability(x).float())
 
     def get_weights(self) -> list[NDArray[np.float32]]:
         """Every weight and statistic, layer by layer, as a Keras model gives its own."""

@@ -1,6 +1,7 @@
 """Networks of Keras, on its torch backend, as the fit of a segmenter takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from bioseg.inference import Predictor
 from bioseg.inference.layout import from_stored, to_stored
 from bioseg.models import keras_torch_backend
 from bioseg.study import SegmenterRecipe
+from bioseg.training.mixed_precision import arithmetic
 from bioseg.training.torch_learner import Floats, Learnable, channels_last
 
 
@@ -25,7 +27,8 @@ def learnable(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learnable:
     """Build the network of a recipe that takes the steps, with these weights."""
     from bioseg.models.keras_torch_layers import FusedBatchNormalization
 
-    network = _built(recipe, FusedBatchNormalization)
+    with _computing():
+        network = _built(recipe, FusedBatchNormalization)
     network.set_weights(weights)
     channels_last(network)
     learning = {id(weight) for weight in network.trainable_weights}
@@ -43,6 +46,19 @@ def predictor(network: Any, contract: Contract) -> Predictor:
         return from_stored(network.predict_on_batch(to_stored(batch, contract)), contract)
 
     return predict
+
+
+@contextmanager
+def _computing() -> Iterator[None]:
+    """Build layers that convolve in `mixed_precision.arithmetic`; under `torch.autocast` Keras would cast at each."""
+    import keras
+
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if arithmetic() == "bfloat16" else usual)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(usual)
 
 
 def _built(recipe: SegmenterRecipe, normalisation: Any) -> Any:

@@ -23,6 +23,7 @@ from bioseg.models.torch_classifiers import classifier, logits
 from bioseg.study import ClassifierRecipe, Study
 from bioseg.training import Run, Tracker
 from bioseg.training.contracts import draft
+from bioseg.training.mixed_precision import mixed
 from bioseg.training.schedules import Budget, one_cycle
 
 CHECKPOINT = "last.safetensors"
@@ -151,7 +152,8 @@ def _step(
     model: nn.Module, optimiser: torch.optim.Optimizer, measure: nn.Module, image: torch.Tensor, label: torch.Tensor
 ) -> tuple[float, float]:
     """Learn from one batch; returns its loss and the share it got right."""
-    told = logits(model(image))
+    with mixed():
+        told = logits(model(image)).float()
     loss = measure(told, label)
     optimiser.zero_grad()
     loss.backward()

@@ -9,6 +9,7 @@ from bioseg.inference import Predictor
 from bioseg.inference.layout import from_stored, to_stored
 from bioseg.models.torch_unet import UNet
 from bioseg.study import SegmenterRecipe
+from bioseg.training.mixed_precision import mixed
 from bioseg.training.torch_learner import Floats, Learnable, channels_last
 
 
@@ -25,7 +26,12 @@ def learnable(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learnable:
     channels_last(network)
     learning = {id(parameter) for parameter in network.parameters()}
     kept = [tensor for tensor in network.state_dict(keep_vars=True).values() if tensor.is_floating_point()]
-    return Learnable(run=network, weights=kept, learns=[id(tensor) in learning for tensor in kept])
+
+    def run(views: torch.Tensor) -> torch.Tensor:
+        with mixed():
+            return network(views)  # type: ignore[no-any-return]
+
+    return Learnable(run=run, weights=kept, learns=[id(tensor) in learning for tensor in kept])
 
 
 def predictor(network: UNet, contract: Contract) -> Predictor:

@@ -23,6 +23,7 @@ from bioseg.study import ClassifierRecipe, Recipe, Study
 from bioseg.telemetry import tracking_server
 from bioseg.training import Progress, Run
 from bioseg.training.contracts import draft
+from bioseg.training.mixed_precision import arithmetic
 from bioseg.training.packing import pack, settle
 
 SEED = 7
@@ -204,7 +205,13 @@ def _parameters(recipe: Recipe, run: Run) -> dict[str, object]:
 
 
 def _provenance(run: Run, command: str) -> dict[str, Any]:
-    return {"command": command, "seed": run.seed, "minutes": run.minutes, "tracking_run": run.tracker.name}
+    return {
+        "command": command,
+        "seed": run.seed,
+        "minutes": run.minutes,
+        "arithmetic": arithmetic(),
+        "tracking_run": run.tracker.name,
+    }
 
 
 def _kept(run: Run, bundle: Bundle) -> Bundle:
