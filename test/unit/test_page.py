@@ -71,6 +71,17 @@ def test_a_classifier_s_page_has_its_confusion_in_the_contract_s_order():
     assert re.findall(r"\d+", cells[1][1])[:3] == ["0", "2", "0"]
 
 
+def test_a_fit_s_course_is_drawn_with_each_phase_in_its_place():
+    report = Report("membrane", "v1", "segmentation", "0" * 64, 5, "", {})
+    course = {"loss": [(10, 2.0), (20, 1.0)], "refit_loss": [(40, 0.5)], "choose_dice": [(20, 0.75)]}
+    html = page.as_html(report, SEGMENTER, course=course)
+    assert html.count("<svg") == 2
+    assert "Loss, 1 = 2<" in html
+    assert "share of 40 steps" in html
+    assert line_chart("Reached", "share of 40 steps", {"choose_dice": [(0.5, 0.75)]}, lowest=0.7) in html
+    assert "Learning curves" not in page.as_html(report, SEGMENTER)
+
+
 def test_names_are_escaped():
     report = Report("membrane", "<v1>", "segmentation", "0" * 64, 5, "a < b", {})
     assert "<v1>" not in page.as_html(report, SEGMENTER)

@@ -53,6 +53,7 @@ def test_a_segmenter_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_
     assert reopened.manifest.metrics["metrics"]["dice"]["mean"] > 0.5
     assert reopened.manifest.provenance["command"] == "bioseg train membrane"
     assert reopened.contract.threshold == reopened.manifest.metrics["metrics"]["v_rand"]["threshold"]
+    assert [step for step, _ in reopened.manifest.provenance["course"]["loss"]] == [8, 16, 24, 32, 40]
     assert own.tracker.folders == [bundle.path]
     assert json.loads((reopened.path / "bundle.json").read_text())["contract"]["halo"] > 0
 

@@ -18,7 +18,7 @@ LIMITS = (
     "A research tool: not for diagnosis, and for no decision on a patient.",
     "Nothing is known of images from instruments, stains or tissues that are not listed under Data.",
 )
-OWN_SECTIONS = ("notice", "data", "splits", "limits", "command")
+OWN_SECTIONS = ("notice", "data", "splits", "limits", "command", "course")
 
 
 def text(contract: Contract, *, created: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:

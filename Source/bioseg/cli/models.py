@@ -199,7 +199,9 @@ def _write_page(file: Path, study: Study, arm: "Arm", report: "Report", samples:
 
     segmented = study.task == "segmentation"
     shown = page.best_and_worst(study, arm.contract, arm.predict, samples) if segmented else ()
-    file.write_text(page.as_html(report, arm.contract, shown), encoding="utf-8")
+    file.write_text(
+        page.as_html(report, arm.contract, shown, arm.bundle.manifest.provenance.get("course", {})), encoding="utf-8"
+    )
 
 
 def _marked(study: Study, foreground: int | None) -> Study:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ STYLE = (
 )
 
 Picture = NDArray[np.uint8]
+Point = tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,17 @@ def best_and_worst(
     return tuple(ranked) if len(ranked) <= 2 * SHOWN else (*ranked[:SHOWN], *ranked[-SHOWN:])
 
 
-def as_html(report: Report, contract: Contract, shown: Sequence[Shown] = ()) -> str:
-    """Lay the report of a version out as a page; the pictures are inside it, so mind whose they are."""
+def as_html(
+    report: Report,
+    contract: Contract,
+    shown: Sequence[Shown] = (),
+    course: Mapping[str, Sequence[Point]] = MappingProxyType({}),
+) -> str:
+    """Lay the report of a version out as a page; the pictures are inside it, so mind whose they are.
+
+    `course` holds points (step, value) of curves of the fit by name, those of a second phase or fit after those of the
+    first, under names of their own.
+    """
     title = f"{report.study} {report.version}"
     parts = [
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
@@ -65,6 +76,7 @@ def as_html(report: Report, contract: Contract, shown: Sequence[Shown] = ()) -> 
         f"<p>{report.n} images, split <code>{report.split[:12]}</code>. {escape(report.computed)}</p>",
         *_figures("Figures", report.metrics),
         *_curves(report),
+        *_learning(course),
         *_pictures(shown),
         *_figures("Recall of each class", report.classes),
         *_confusion(report, contract),
@@ -139,6 +151,23 @@ def _curves(report: Report) -> Iterator[str]:
         if name.startswith("roc "):
             screened = name.removeprefix("roc ")
             yield line_chart(f"Screen of {screened}", "unwanted let in", {"chance": diagonal, "wanted let in": curve})
+
+
+def _learning(course: Mapping[str, Sequence[Point]]) -> Iterator[str]:
+    """Draw what a fit reached against its steps: shares, and losses in units of the first."""
+    if not course:
+        return
+    yield "<h2>Learning curves</h2>"
+    last = max(step for curve in course.values() for step, _ in curve)
+    scaled = {name: [(step / last, value) for step, value in curve] for name, curve in course.items()}
+    losses = {name: curve for name, curve in scaled.items() if name.endswith("loss")}
+    if losses:
+        largest = max(value for curve in losses.values() for _, value in curve)
+        relative = {name: [(x, value / largest) for x, value in curve] for name, curve in losses.items()}
+        yield line_chart(f"Loss, 1 = {largest:.3g}", f"share of {last} steps", relative)
+    reached = {name: curve for name, curve in scaled.items() if name not in losses}
+    if reached:
+        yield line_chart("Reached", f"share of {last} steps", reached, floor_of(reached))
 
 
 def _pictures(shown: Sequence[Shown]) -> Iterator[str]:

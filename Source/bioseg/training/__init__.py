@@ -1,7 +1,7 @@
 """Fitting networks. What reports a fit's course is a protocol here; nothing that serves imports this package."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +49,8 @@ class Run:
         Fit for so long, the schedule with it, instead of the recipe's epochs.
     stage
         What the names of its curves begin with.
+    course
+        Points (step, value) of each curve so far, by its name: what the bundle's learning curves are drawn of.
     """
 
     tracker: Tracker
@@ -57,8 +59,12 @@ class Run:
     seed: int
     minutes: float | None = None
     stage: str = ""
+    course: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
     def report(self, epoch: int, step: int, done: float, curve: Mapping[str, float]) -> None:
         """Keep the figures of an epoch, numbered from 1, and say them."""
-        self.tracker.curve(step, {f"{self.stage}{name}": value for name, value in curve.items()})
+        named = {f"{self.stage}{name}": value for name, value in curve.items()}
+        for name, value in named.items():
+            self.course.setdefault(name, []).append((step, round(value, 4)))
+        self.tracker.curve(step, named)
         self.progress(done, " ".join([f"epoch {epoch}", *(f"{name} {value:.4f}" for name, value in curve.items())]))

@@ -211,6 +211,7 @@ def _provenance(run: Run, command: str) -> dict[str, Any]:
         "minutes": run.minutes,
         "arithmetic": arithmetic(),
         "tracking_run": run.tracker.name,
+        "course": run.course,
     }
 
 
