@@ -1,5 +1,6 @@
 """What several kinds of tests share: PostgreSQL, an S3 server, a fresh database of each kind, an MLflow server."""
 
+import gc
 import os
 import secrets
 import shutil
@@ -22,6 +23,12 @@ os.environ.update(  # before anything imports mlflow; children inherit it
     MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
     MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
 )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let the garbage collector pass over what all tests import: 800,000 objects, 0.4 s each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -61,9 +68,15 @@ def postgres_url() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def template() -> str:
+    """Name of the PostgreSQL database that new ones are copies of."""
+    return "template1"
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind."""
+    """A database of each kind, as `template` is: empty."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'state' / 'bioseg.db'}"
         return
@@ -71,7 +84,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     name = f"test_{secrets.token_hex(8)}"
     admin = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {request.getfixturevalue('template')}"))
     yield url.replace("/postgres?", f"/{name}?")
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
