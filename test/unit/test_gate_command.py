@@ -12,6 +12,7 @@ from sqlalchemy.orm import sessionmaker
 
 from bioseg import bundles
 from bioseg.database import engine, gate_reports
+from bioseg.gate import latency, memory
 from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.testing import twins
 from bioseg.testing.bundles import as_version
@@ -42,6 +43,13 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bioseg: Bioseg) ->
     return tmp_path / "sections"
 
 
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure time and memory no more often than a figure takes: where the quality decides they need not be sharp."""
+    monkeypatch.setattr(latency, "SECONDS", 0)
+    monkeypatch.setattr(memory, "PAIRS", 2)
+
+
 def crowned(trained: Path, version: str) -> None:
     """Make a trained version the champion."""
     (trained / CHAMPIONS).write_text(json.dumps({"membrane": version}))
@@ -64,6 +72,7 @@ def test_a_better_version_is_promoted_with_0(bioseg, sections, tiny_models, trai
     assert (0, "promote") == (outcome.code, kept(trained.parent, STRICT, "tiny")), outcome
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_a_worse_version_is_rolled_back_with_4(bioseg, sections, tiny_models, trained):
     as_version(tiny_models / "membrane/tiny", STRICT, trained, threshold=0.98)
     outcome = bioseg("gate", "membrane", "--candidate", STRICT, "--json")
@@ -76,6 +85,7 @@ def test_a_worse_version_is_rolled_back_with_4(bioseg, sections, tiny_models, tr
     )
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_the_champion_itself_is_inconclusive_with_3(bioseg, sections, tmp_path):
     outcome = bioseg("gate", "membrane", "--candidate", "tiny", "--html", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
