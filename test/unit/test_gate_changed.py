@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bioseg.errors import BundleError, InvalidInput
-from bioseg.gate import changed, latency, memory
+from bioseg.gate import changed
 from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.testing import bundles as tiny
 from bioseg.testing import stand_ins, twins
@@ -127,14 +127,12 @@ class TestCommand:
     """On networks that run, and on drawn sections."""
 
     @pytest.fixture
-    def shipped(self, tmp_path, bioseg, tiny_models, monkeypatch):
+    def shipped(self, tmp_path, bioseg, few_pairs, tiny_models, monkeypatch):
         folder = tmp_path / "repository/data/models"
         shutil.copytree(tiny_models, folder)
         monkeypatch.setenv("BIOSEG_MODELS_DIR", str(folder))
         twins.isbi2012(tmp_path / "sections", challenge=1, side=384)
         monkeypatch.setenv("BIOSEG_DATA_DIR", str(tmp_path / "sections"))
-        monkeypatch.setattr(latency, "SECONDS", 0)  # the quality decides: time and memory need not be sharp
-        monkeypatch.setattr(memory, "PAIRS", 2)
         return folder
 
     def test_a_worse_version_that_is_named_champion_already_is_rolled_back(self, bioseg, shipped):

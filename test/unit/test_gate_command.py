@@ -12,7 +12,6 @@ from sqlalchemy.orm import sessionmaker
 
 from bioseg import bundles
 from bioseg.database import engine, gate_reports
-from bioseg.gate import latency, memory
 from bioseg.registry.folder_registry import CHAMPIONS
 from bioseg.testing import twins
 from bioseg.testing.bundles import as_version
@@ -41,13 +40,6 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bioseg: Bioseg) ->
     twins.isbi2012(tmp_path / "sections", challenge=1, side=384)
     monkeypatch.setenv("BIOSEG_DATA_DIR", str(tmp_path / "sections"))
     return tmp_path / "sections"
-
-
-@pytest.fixture
-def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure time and memory no more often than a figure takes: where the quality decides they need not be sharp."""
-    monkeypatch.setattr(latency, "SECONDS", 0)
-    monkeypatch.setattr(memory, "PAIRS", 2)
 
 
 def crowned(trained: Path, version: str) -> None:
@@ -136,7 +128,7 @@ def test_a_damaged_candidate_is_a_failure(bioseg, data, tiny_models, trained):
 @pytest.mark.skipif("BIOSEG_DATA_DIR" not in os.environ, reason="BIOSEG_DATA_DIR is not set")
 class TestOnRealSections:
     @pytest.fixture
-    def shipped(self, real_data, bioseg, monkeypatch):
+    def shipped(self, real_data, bioseg, few_pairs, monkeypatch):
         """`bioseg` on the shipped bundles and the real images."""
         monkeypatch.setenv("BIOSEG_MODELS_DIR", str(ROOT / "data/models"))
         monkeypatch.setenv("BIOSEG_DATA_DIR", real_data)
