@@ -146,7 +146,7 @@ def test_each_upload_is_one_point_of_each_metric(installation: Installation, sta
         return {sort: [len(points(installation, sort, name)) for name in METRICS] for sort in UPLOADS}
 
     expected = {sort: [count] * len(METRICS) for sort, count in UPLOADS.items()}
-    until(lambda: all(counted()[sort] >= expected[sort] for sort in UPLOADS), installation.log)
+    until(lambda: all(found >= expected[sort] for sort, found in counted().items()), installation.log)
     time.sleep(1)  # five looks of the worker, in which a point too many would arrive
     assert expected == counted()
 
