@@ -1,5 +1,6 @@
 """What several kinds of tests share: PostgreSQL, an S3 server, a fresh database of each kind, an MLflow server."""
 
+import functools
 import gc
 import os
 import secrets
@@ -11,11 +12,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 from sqlalchemy import create_engine, text
+
+if TYPE_CHECKING:
+    from bioseg.datasets import Splits
 
 os.environ.update(  # before anything imports mlflow; children inherit it
     MLFLOW_DISABLE_TELEMETRY="true",
@@ -195,6 +200,13 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tiny_models(tmp_path_factory.mktemp("tiny"))
     _spare_the_collector()  # the frameworks, which are imported by now
     return made
+
+
+@pytest.fixture(scope="session")
+def real_splits() -> Callable[[Callable[[Path], "Splits"]], "Splits"]:
+    """Call a function that splits a dataset on the real images, once: some look for duplicates in all pictures."""
+    data_dir = Path(os.environ["BIOSEG_DATA_DIR"])
+    return functools.cache(lambda splits: splits(data_dir))
 
 
 @pytest.fixture
