@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bioseg import images
 from bioseg.cli import main
+from bioseg.gate import latency, memory
 from bioseg.testing import twins
 
 
@@ -83,6 +84,14 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bioseg: Bioseg) -> Pat
     twins.isbi2012(folder)
     monkeypatch.setenv("BIOSEG_DATA_DIR", str(folder))
     return folder
+
+
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure time and memory no more often than a figure takes: where the quality decides they need not be sharp."""
+    monkeypatch.setattr(latency, "SECONDS", 0)
+    monkeypatch.setattr(latency, "PAIRS", 6)
+    monkeypatch.setattr(memory, "PAIRS", 2)
 
 
 def write(file: Path, pixels: NDArray[np.uint8]) -> Path:

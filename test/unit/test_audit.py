@@ -92,8 +92,8 @@ def test_unreadable_file_is_named(tmp_path):
 @pytest.mark.realdata
 @pytest.mark.skipif("BIOSEG_DATA_DIR" not in os.environ, reason="BIOSEG_DATA_DIR is not set")
 @pytest.mark.parametrize("module", SPLITS, ids=lambda module: module.NAME)
-def test_splits_of_the_real_copy_are_clean(module):
-    report = audit(module.splits(Path(os.environ["BIOSEG_DATA_DIR"])))
+def test_splits_of_the_real_copy_are_clean(module, real_splits):
+    report = audit(real_splits(module.splits))
     assert (report.straddling, report.identical, report.alike) == ((), (), ())
 
 

@@ -127,7 +127,7 @@ class TestCommand:
     """On networks that run, and on drawn sections."""
 
     @pytest.fixture
-    def shipped(self, tmp_path, bioseg, tiny_models, monkeypatch):
+    def shipped(self, tmp_path, bioseg, few_pairs, tiny_models, monkeypatch):
         folder = tmp_path / "repository/data/models"
         shutil.copytree(tiny_models, folder)
         monkeypatch.setenv("BIOSEG_MODELS_DIR", str(folder))

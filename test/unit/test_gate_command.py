@@ -64,6 +64,7 @@ def test_a_better_version_is_promoted_with_0(bioseg, sections, tiny_models, trai
     assert (0, "promote") == (outcome.code, kept(trained.parent, STRICT, "tiny")), outcome
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_a_worse_version_is_rolled_back_with_4(bioseg, sections, tiny_models, trained):
     as_version(tiny_models / "membrane/tiny", STRICT, trained, threshold=0.98)
     outcome = bioseg("gate", "membrane", "--candidate", STRICT, "--json")
@@ -76,6 +77,7 @@ def test_a_worse_version_is_rolled_back_with_4(bioseg, sections, tiny_models, tr
     )
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_the_champion_itself_is_inconclusive_with_3(bioseg, sections, tmp_path):
     outcome = bioseg("gate", "membrane", "--candidate", "tiny", "--html", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -126,7 +128,7 @@ def test_a_damaged_candidate_is_a_failure(bioseg, data, tiny_models, trained):
 @pytest.mark.skipif("BIOSEG_DATA_DIR" not in os.environ, reason="BIOSEG_DATA_DIR is not set")
 class TestOnRealSections:
     @pytest.fixture
-    def shipped(self, real_data, bioseg, monkeypatch):
+    def shipped(self, real_data, bioseg, few_pairs, monkeypatch):
         """`bioseg` on the shipped bundles and the real images."""
         monkeypatch.setenv("BIOSEG_MODELS_DIR", str(ROOT / "data/models"))
         monkeypatch.setenv("BIOSEG_DATA_DIR", real_data)

@@ -33,6 +33,7 @@ def cells(add_study: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("BIOSEG_DATA_DIR", str(tmp_path / "data"))
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_the_page_s_study_is_trained_scored_served_and_gated(cells: None, bioseg: Bioseg, tmp_path: Path) -> None:
     trained = bioseg("train", "cells", "--recipe", "quick", "--name", "v1")
     assert 0 == trained.code, trained

@@ -38,6 +38,11 @@ def registry(folder):
     return FolderRegistry(folder / "shipped", folder / "trained")
 
 
+def with_few_drawn(study):
+    drawn = replace(study.drawn, fit=range(16), choose=range(100, 116), score=range(200, 216))
+    return replace(study, drawn=drawn)
+
+
 def replays(bundle, runtime):
     given, expected = bundle.sample()
     return np.abs(runtime.load(bundle, 1)(given) - expected).max() <= bundle.contract.tolerance
@@ -81,9 +86,7 @@ def test_a_segmenter_of_torch_in_colour_goes_from_images_to_a_scored_bundle_that
 
 
 def test_a_classifier_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_path):
-    study = studies.get("kinds")
-    drawn = replace(study.drawn, fit=range(16), choose=range(100, 116), score=range(200, 216))
-    study = replace(study, drawn=drawn)
+    study = with_few_drawn(studies.get("kinds"))
     fit_once(study, CLASSIFIER, kinds.splits(data), run(tmp_path), registry(tmp_path), "v1", "bioseg train kinds")
     reopened = registry(tmp_path).open("kinds", "v1")
     assert replays(reopened, openvino_runtime)
@@ -95,8 +98,9 @@ def test_a_classifier_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp
 
 def test_a_graph_that_gives_something_else_than_the_network_is_not_kept(data, tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "draft", lambda *named: draft(*named).model_copy(update={"tolerance": 1e-30}))
+    study = with_few_drawn(studies.get("kinds"))
     with pytest.raises(BundleError, match="differs by"):
-        fit_once(studies.get("kinds"), CLASSIFIER, kinds.splits(data), run(tmp_path), registry(tmp_path), "v1", "")
+        fit_once(study, CLASSIFIER, kinds.splits(data), run(tmp_path), registry(tmp_path), "v1", "")
     assert [] == list(registry(tmp_path).versions("kinds"))
 
 

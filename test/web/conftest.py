@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text
 from werkzeug.test import TestResponse
 
 from application import create_app
 from bioseg import images
+from bioseg.database import engine
 from bioseg.decoding.confined import Confined
 from bioseg.platform import Platform, open_platform
 from bioseg.settings import Settings
@@ -39,13 +42,37 @@ def confined() -> Iterator[Confined]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def template(postgres_url: str) -> str:
+    """A PostgreSQL database with all tables; as long as it is copied, nobody may be connected to it."""
+    admin = create_engine(postgres_url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("CREATE DATABASE migrated"))
+    admin.dispose()
+    engine.migrate(postgres_url.replace("/postgres?", "/migrated?"))
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with all tables, and nothing in them: making them is most of what a platform's start costs."""
+    file = tmp_path_factory.mktemp("migrated") / "bioseg.db"
+    engine.migrate(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture
-def make_platform(tmp_path: Path, stand_in_models: Path, confined: Confined) -> Callable[..., Platform]:
+def make_platform(tmp_path: Path, stand_in_models: Path, confined: Confined, migrated: Path) -> Callable[..., Platform]:
     """Build a platform on stand-in networks, with settings of the test's own."""
 
     def make(**given: object) -> Platform:
         chosen = {"state_dir": tmp_path, "models_dir": stand_in_models, "secret_key": SECRET} | given
-        opened = open_platform(Settings.model_validate(chosen), stand_ins.load, stand_ins.confine)
+        settings = Settings.model_validate(chosen)
+        database = settings.state_dir / migrated.name
+        if not settings.database_url and not database.exists():
+            database.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(migrated, database)
+        opened = open_platform(settings, stand_ins.load, stand_ins.confine)
         return replace(opened, decode=confined)
 
     return make

@@ -142,7 +142,7 @@ def test_the_users_word_is_kept_to_the_image_it_was_given_for(page: Page, sectio
     held[0].fulfill(status=422, json=DOUBTFUL, content_type="application/problem+json")
     page.get_by_role("button", name="Segment anyway").click()
     await_result(page)
-    expect(page.locator("#result [data-image]")).to_have_js_property("naturalWidth", 256, timeout=PATIENCE)
+    expect(page.locator("#result").get_by_alt_text("The uploaded image")).to_have_js_property("naturalWidth", 256)
 
 
 def test_a_question_is_withdrawn_when_another_image_is_chosen(page: Page, section: bytes) -> None:
@@ -239,7 +239,7 @@ def test_a_tiff_is_shown_after_the_upload(page: Page) -> None:
     drop(page, file.getvalue(), "section.tif", "image/tiff")
     page.get_by_role("button", name="Segment", exact=True).click()
     await_result(page)
-    expect(page.locator("#result [data-image]")).to_have_js_property("naturalWidth", 128, timeout=PATIENCE)
+    expect(page.locator("#result").get_by_alt_text("The uploaded image")).to_have_js_property("naturalWidth", 128)
 
 
 def test_the_page_works_by_keyboard(page: Page, section: bytes) -> None:

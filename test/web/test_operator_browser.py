@@ -1,6 +1,7 @@
 """The operators' pages in a real browser, against the real server."""
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,14 @@ def card(page: Page, study: str = "membrane") -> Locator:
     return page.locator(f"#studies > [data-study={study}]")
 
 
+def await_pair(page: Page, progress: str) -> None:
+    """Wait until both masks of a pair are drawn: as long as they are not, the page takes no further judgement."""
+    pair = page.locator("#pair")
+    expect(pair).to_contain_text(progress)
+    for side in ("left", "right"):
+        expect(pair.locator(f"[data-{side}]")).to_have_js_property("width", SIDE)
+
+
 def row(platform: Platform, pair: int) -> Pair:
     with platform.sessions() as session:
         return session.get_one(Pair, pair)
@@ -138,8 +147,8 @@ def test_an_operators_browser_sends_and_deletes_on_the_ordinary_page(
     expect(card(page)).to_be_visible()
     page.goto(guarded_server.address)
     page.locator("[data-example]").first.click()
-    expect(page.locator("#result canvas")).to_be_visible()
-    sent = page.evaluate("location.hash.slice(1)")
+    expect(page).to_have_url(re.compile("#[0-9a-f]{32}$"))  # which it has when all of the result is drawn
+    sent = page.url.partition("#")[2]
     page.reload()
     expect(page.locator("#result canvas")).to_be_visible()
     remove = page.locator("#history-list [data-delete]").first
@@ -156,11 +165,9 @@ def test_pairs_are_judged_by_keys_and_by_a_corrected_mask(
     first, second = add(rank=0.1, left="challenger"), add(rank=0.2)
     page = visit("/operate/review?study=membrane")
     pair = page.locator("#pair")
-    expect(pair).to_contain_text("0 judged, 2 to go.")
-    expect(pair.locator("[data-left]")).to_have_js_property("width", SIDE)
-    expect(pair.locator("[data-right]")).to_have_js_property("width", SIDE)
+    await_pair(page, "0 judged, 2 to go.")
     page.keyboard.press("3")
-    expect(pair).to_contain_text("1 judged, 1 to go.")
+    await_pair(page, "1 judged, 1 to go.")
     assert row(platform, first).preference == "champion"
     page.get_by_text("Correct a mask").click()
     file = {"name": "mask.png", "mimeType": "image/png", "buffer": images.encode_mask(drawn(40))}

@@ -1,16 +1,21 @@
 """What stands in a file beside its pixels is kept nowhere and told nobody; a bad upload costs two log lines at most."""
 
 import base64
+import fcntl
 import hashlib
 import io
 import logging
 import signal
 import struct
+import sys
+import termios
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Timer
+from threading import Thread
+from typing import BinaryIO
 
 import numpy as np
 import psutil
@@ -251,7 +256,7 @@ def test_a_real_server_says_no_more_and_outlives_the_death_of_a_decoder(guarded_
     decoders = [process for process in psutil.Process().children(recursive=True) if _decodes_for_another(process)]
     for process in decoders:
         process.send_signal(signal.SIGSTOP)
-    Timer(0.5, lambda: [process.kill() for process in decoders]).start()
+    Thread(target=_kill_when_one_is_asked, args=(decoders,)).start()
     status, lines = post(section)
 
     assert (400, 2) == (status, len(lines)), lines
@@ -261,6 +266,22 @@ def test_a_real_server_says_no_more_and_outlives_the_death_of_a_decoder(guarded_
 
 def _decodes_for_another(process: psutil.Process) -> bool:
     return "bioseg.decoding.child" in process.cmdline() and process.ppid() != psutil.Process().pid
+
+
+def _kill_when_one_is_asked(stopped: list[psutil.Process]) -> None:
+    """Kill decoders that are stopped, as soon as a file waits for one of them."""
+    with ExitStack() as stack:
+        inputs = [stack.enter_context(Path(f"/proc/{process.pid}/fd/0").open("rb")) for process in stopped]
+        deadline = time.monotonic() + 30
+        while not any(_waiting(each) for each in inputs) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for process in stopped:
+            process.kill()
+
+
+def _waiting(pipe: BinaryIO) -> int:
+    """How many bytes nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _settled(log: Path) -> list[str]:
