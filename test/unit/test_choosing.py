@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioseg import studies
-from bioseg.datasets import Sample, isbi2012, pixels
+from bioseg.datasets import Sample, Splits, isbi2012, pixels
 from bioseg.errors import DatasetError
 from bioseg.testing import twins
 from bioseg.training.choosing import admission_limits, choose, middle_of_the_best
@@ -76,12 +76,26 @@ def faint(samples):
 @pytest.mark.parametrize("foreground_is", ["boundary", "object"])
 def test_the_threshold_that_tells_membrane_from_interior_is_chosen(sections, foreground_is):
     study = replace(MEMBRANE, foreground_is=foreground_is)
-    assert choose(study, SEGMENTER, faint(sections), sections).threshold in {0.2, 0.3}
+    assert choose(study, SEGMENTER, faint(sections), Splits((), sections, ())).threshold in {0.2, 0.3}
+
+
+@pytest.mark.parametrize(("foreground_is", "seen"), [("boundary", 2), ("object", 1)])
+def test_where_cells_are_parted_sections_fitted_on_help_to_choose(sections, foreground_is, seen):
+    fit, other = sections
+    study, shapes = replace(MEMBRANE, foreground_is=foreground_is), []
+    predict = faint(sections if seen == 2 else [other])
+
+    def counted(batch):
+        shapes.append(batch.shape)
+        return predict(batch)
+
+    choose(study, SEGMENTER, counted, Splits((fit,), (other,), (fit,)))
+    assert len(shapes) == seen
 
 
 def test_no_samples_to_choose_with_are_refused():
     with pytest.raises(DatasetError, match="no samples to choose"):
-        choose(MEMBRANE, SEGMENTER, faint(()), ())
+        choose(MEMBRANE, SEGMENTER, faint(()), Splits((), (), ()))
 
 
 def test_overconfident_logits_get_a_temperature_above_one_and_limits(tmp_path):
@@ -98,7 +112,7 @@ def test_overconfident_logits_get_a_temperature_above_one_and_limits(tmp_path):
         number = round(float(batch.mean()) * 255)
         return (12.0 * np.eye(9, dtype=np.float32)[answers[number]])[np.newaxis]
 
-    choice = choose(KINDS, CLASSIFIER, predict, samples)
+    choice = choose(KINDS, CLASSIFIER, predict, Splits((), tuple(samples), ()))
     assert choice.temperature > 2
     assert 0.5 <= choice.accept_at
     assert choice.reject_below <= choice.accept_at

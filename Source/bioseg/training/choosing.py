@@ -1,6 +1,6 @@
-"""Settings of a fitted network that are read off the samples kept for choosing: thresholds and temperature."""
+"""Settings of a fitted network that are read off samples which are not for scoring: thresholds and temperature."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bioseg import metrics
 from bioseg.bundles import Contract
-from bioseg.datasets import Sample
+from bioseg.datasets import Splits
 from bioseg.errors import DatasetError
 from bioseg.evaluation import classification, segmentation
 from bioseg.inference import Predictor
@@ -18,7 +18,6 @@ from bioseg.study import Study
 TOLERATED = 0.005
 LEAST_ACCEPTED = 0.5
 ASK = 0.2
-SQUARE = 256
 
 Scores = NDArray[np.float64]
 
@@ -33,26 +32,33 @@ class Choice:
     reject_below: float = 0.5
 
 
-def choose(
-    study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample], drawn: Sequence[int] = ()
-) -> Choice:
-    """Choose the settings of an exported network.
+def choose(study: Study, contract: Contract, predict: Predictor, splits: Splits, drawn: Sequence[int] = ()) -> Choice:
+    """Choose the settings of an exported network; what is for scoring is not read.
 
-    Segmentation: of the thresholds from 0.1 to 0.9 the middle one of the best, see `middle_of_the_best`, by the V_rand
-    of 256-pixel squares where the foreground is a boundary, else by the Dice score of images. Classification: the
-    temperature (Guo et al. 2017), then the limits of admission on behalf of the studies that it screens, all their
-    images pooled, since a contract has one pair; see `admission_limits`.
+    Segmentation: of the thresholds from 0.1 to 0.9 the middle one of the best, see `middle_of_the_best`, by the Dice
+    score of each image for choosing, or where the foreground is a boundary by the V_rand of each image for choosing and
+    for fitting: a V_rand hangs on single gaps in a boundary, and so takes more images than are kept for choosing, while
+    a fit flatters it at all thresholds. Classification: the temperature (Guo et al. 2017), then the limits of admission
+    on behalf of the studies that it screens, all their images pooled, since a contract has one pair; see
+    `admission_limits`.
+
+    Parameters
+    ----------
+    drawn
+        Numbers of the study's drawn pictures that join the samples for choosing (classification).
 
     Raises
     ------
     DatasetError
-        When there is no sample, or as `evaluation.evaluate` does.
+        When there is no sample for choosing, or as `evaluation.evaluate` does.
     """
-    if not samples:
+    if not splits.choose:
         raise DatasetError(f"no samples to choose the settings of {study.name} with: this copy of the data lacks them")
     if study.task == "segmentation":
-        return Choice(threshold=_threshold(study, contract, predict, samples))
-    judged = classification.judge(study, contract.model_copy(update={"temperature": 1.0}), predict, samples, drawn)
+        return Choice(threshold=_threshold(study, contract, predict, splits))
+    judged = classification.judge(
+        study, contract.model_copy(update={"temperature": 1.0}), predict, splits.choose, drawn
+    )
     temperature = metrics.fit_temperature(judged.log_probabilities, judged.labels)
     screened = classification.screened_by(study.name)
     if not screened:
@@ -102,12 +108,11 @@ def admission_limits(scores: Scores, wanted: NDArray[np.bool_]) -> tuple[float, 
     return float(accept_at), float(min(reject_below, accept_at))
 
 
-def _threshold(study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample]) -> float:
-    pairs = list(segmentation.predictions(study, contract, predict, samples))
-    if study.foreground_is == "boundary":
-        scores = [_partition(*square) for pair in pairs for square in _squares(*pair)]
-    else:
-        scores = [_overlap(*pair) for pair in pairs]
+def _threshold(study: Study, contract: Contract, predict: Predictor, splits: Splits) -> float:
+    parts_an_image = study.foreground_is == "boundary"
+    samples = (*splits.fit, *splits.choose) if parts_an_image else splits.choose
+    score = _partition if parts_an_image else _overlap
+    scores = [score(*pair) for pair in segmentation.predictions(study, contract, predict, samples)]
     return segmentation.THRESHOLDS[middle_of_the_best(np.array(scores))]
 
 
@@ -122,17 +127,6 @@ def middle_of_the_best(scores: Scores) -> int:
     errors = losses.std(axis=0, ddof=1) / np.sqrt(len(losses)) if len(losses) > 1 else np.zeros(losses.shape[1])
     best = np.flatnonzero(losses.mean(axis=0) <= errors)
     return int(best[len(best) // 2])
-
-
-def _squares(
-    probability: NDArray[np.float32], truth: NDArray[np.bool_]
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Cut a prediction and its truth into squares of 256 pixels; those without any region to find are left out."""
-    for y in range(0, truth.shape[0], SQUARE):
-        for x in range(0, truth.shape[1], SQUARE):
-            square = (slice(y, y + SQUARE), slice(x, x + SQUARE))
-            if not truth[square].all():
-                yield probability[square], truth[square]
 
 
 def _partition(probability: NDArray[np.float32], truth: NDArray[np.bool_]) -> Scores:

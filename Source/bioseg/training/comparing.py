@@ -151,7 +151,7 @@ def fit_and_score(study: Study, recipe: Recipe, splits: Splits, run: Run) -> Sco
     with exported(study, recipe, network) as (contract, predict):
         choice = Choice()
         if splits.choose:
-            choice = choose(study, contract, predict, splits.choose, study.drawn.choose if study.drawn else ())
+            choice = choose(study, contract, predict, splits, study.drawn.choose if study.drawn else ())
         return _scores(study, contract.model_copy(update=asdict(choice)), predict, splits)
 
 

@@ -69,7 +69,7 @@ def pack(
         bundle = _export(network, draft(study, recipe, version), Path(scratch) / version, known)
         predict = openvino_runtime.load(bundle, usable_cpus())
         if choice is None:
-            choice = choose(study, bundle.contract, predict, splits.choose, _drawn(study, "choose"))
+            choice = choose(study, bundle.contract, predict, splits, _drawn(study, "choose"))
         bundle = _with_choice(bundle, choice)
         drawn = _drawn(study, "score")
         report = evaluation.evaluate(study, bundle.contract, predict, splits.score, drawn=drawn)
@@ -81,7 +81,7 @@ def pack(
 def settle(study: Study, recipe: Recipe, network: Any, splits: Splits) -> Choice:
     """Choose the settings of a network that is not kept itself; rounds and exports it as `pack` does."""
     with exported(study, recipe, network) as (contract, predict):
-        return choose(study, contract, predict, splits.choose, _drawn(study, "choose"))
+        return choose(study, contract, predict, splits, _drawn(study, "choose"))
 
 
 @contextmanager

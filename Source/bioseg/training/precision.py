@@ -113,7 +113,7 @@ def cheapen(
         contract = arm.contract.model_copy(update=changed)
         manifest = arm.bundle.manifest.model_copy(update={"contract": contract})
         predict = openvino_runtime.load(Bundle(folder, manifest), threads)
-        choice = choose(study, contract, predict, splits.choose, drawn.choose if drawn else ())
+        choice = choose(study, contract, predict, splits, drawn.choose if drawn else ())
         contract = contract.model_copy(update=asdict(choice))
         scored = (splits.score, drawn.score if drawn else ())
         lost = drop(study, Version(arm.contract, arm.predict), Version(contract, predict), *scored)
