@@ -121,20 +121,19 @@ Recipe = SegmenterRecipe | ClassifierRecipe
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Pictures of one class that are drawn, not read, beside the samples of a classification study.
+    """Pictures that are drawn, not read, beside the samples of a classification study; each is given by its number.
 
     Parameters
     ----------
-    source, label
-        As in a `Sample`.
+    origin
+        Source and label of a picture, as in a `Sample`.
     draw
-        Picture (H, W, 3) uint8 of a number, always the same.
+        The picture (H, W, 3) uint8, always the same.
     fit, choose, score
         Numbers of the pictures in each part of the split.
     """
 
-    source: str
-    label: str
+    origin: Callable[[int], tuple[str, str]]
     draw: Callable[[int], NDArray[np.uint8]]
     fit: range
     choose: range

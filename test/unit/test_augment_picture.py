@@ -53,6 +53,10 @@ def test_gray_views_have_three_equal_channels():
     np.testing.assert_array_equal(found[..., 0], found[..., 2])
 
 
+def test_an_inverted_view_is_the_negative():
+    np.testing.assert_allclose(view(ranges=replace(STILL, invert=1)), 1 - view(), atol=1e-6)
+
+
 def test_a_rotation_turns_the_picture_about_its_middle():
     picture = np.zeros((33, 33, 3), np.uint8)
     picture[14:19, 14:19] = picture[3:6, 15:18] = 255

@@ -33,10 +33,12 @@ from bioseg.datasets import (
     part_of,
     shenzhen,
     split_by_group,
+    split_one_source,
 )
 from bioseg.datasets.audit import straddling
 from bioseg.datasets.fingerprints import fingerprints, regroup
 from bioseg.errors import DatasetError
+from bioseg.studies.kinds import UNSEEN
 from bioseg.testing import twins
 
 needs_real_data = pytest.mark.skipif("BIOSEG_DATA_DIR" not in os.environ, reason="BIOSEG_DATA_DIR is not set")
@@ -241,6 +243,15 @@ def test_what_is_never_scored_is_fitted_on_in_every_fold_unless_it_shares_a_grou
     assert sum(s.group == "x" for part in dealt for s in part.fit) == 3
 
 
+def test_samples_of_other_sources_are_fitted_on_unless_they_share_a_group_with_what_is_held_out():
+    own = [replace(sample(f"{n}"), source="own") for n in range(40)]
+    more = [replace(sample(f"{n}"), source="more") for n in range(40)]
+    splits = split_one_source([*own, *more], "own")
+    alone = split_by_group(own)
+    assert (splits.choose, splits.score) == (alone.choose, alone.score)
+    assert {s.group for s in splits.fit if s.source == "more"} == {s.group for s in alone.fit}
+
+
 def test_more_parts_than_groups_are_refused():
     with pytest.raises(DatasetError, match="2 groups cannot be dealt to 3 parts"):
         folds(Splits((sample("a"),), (), (sample("b"),)), 3)
@@ -311,6 +322,20 @@ def test_kinds_uses_every_label_and_no_other(of_kinds):
 @pytest.mark.parametrize("part", ["fit", "choose", "score"])
 def test_every_kind_of_the_twin_is_in_every_part(of_kinds, part):
     assert {s.label for s in getattr(of_kinds, part)} == set(kinds.KINDS)
+
+
+def test_a_source_left_out_is_scored_whole_and_nothing_like_it_is_fitted_on(data, of_kinds):
+    left_out = kinds.without("em_medulla", data)
+    everything = [sample for part in (of_kinds.fit, of_kinds.choose, of_kinds.score) for sample in part]
+    unseen = [sample for sample in everything if sample.source == "em_medulla"]
+    assert len([sample for sample in left_out.score if sample.source == "em_medulla"]) == len(unseen) > 0
+    groups = {sample.group for sample in left_out.score}
+    assert not groups & {sample.group for sample in (*left_out.fit, *left_out.choose)}
+    assert {sample for sample in of_kinds.score if sample.source != "em_medulla"} < set(left_out.score)
+
+
+def test_the_sources_that_can_be_left_out_are_there(of_kinds):
+    assert set(UNSEEN) <= {sample.source for sample in (*of_kinds.fit, *of_kinds.score)}
 
 
 def test_kinds_fits_on_no_section_that_isbi_holds_out(data, of_kinds):

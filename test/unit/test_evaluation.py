@@ -254,7 +254,7 @@ def test_the_table_is_in_the_text_and_the_page(tmp_path):
 def test_drawn_pictures_join_the_samples(tmp_path):
     study = studies.get("kinds")
     samples = gray_pictures(tmp_path, {"photo": 6})
-    report = evaluation.evaluate(study, CLASSIFIER, fake_classifier(*[0.0] * 8, 5.0), samples, drawn=range(10))
+    report = evaluation.evaluate(study, CLASSIFIER, fake_classifier(*[0.0] * 8, 5.0), samples, drawn=range(1, 11))
     assert (report.n, report.sources["synthetic_other"]["n"], report.classes["other"].mean) == (11, 10, 1.0)
 
 

@@ -126,7 +126,8 @@ def test_labels_beside_the_classes_teach_the_features_and_are_not_answered(split
 
 def test_drawn_pictures_are_a_source_of_their_class(splits):
     pools = torch_classifier.pools(STUDY, splits.fit, 96)
-    assert len(pools[KINDS.classes.index("other")]["synthetic_other"]) == 16
+    assert len(pools[KINDS.classes.index("other")]["synthetic_other"]) == 15
+    assert len(pools[KINDS.classes.index("membrane EM")]["synthetic_sections"]) == 1
 
 
 def test_every_fifth_epoch_is_checked_and_kept(splits, tmp_path):

@@ -111,6 +111,17 @@ def split_by_group(samples: Sequence[Sample]) -> Splits:
     return Splits(fit=block("fit"), choose=block("choose"), score=block("score"))
 
 
+def split_one_source(samples: Sequence[Sample], source: str) -> Splits:
+    """Split the samples of one source as `split_by_group`; all others are fitted on.
+
+    Those that share a group with a sample held out are left out.
+    """
+    own = split_by_group([sample for sample in samples if sample.source == source])
+    held_out = {sample.group for sample in (*own.choose, *own.score)}
+    others = [sample for sample in samples if sample.source != source and sample.group not in held_out]
+    return Splits(fit=(*own.fit, *others), choose=own.choose, score=own.score)
+
+
 def folds(splits: Splits, count: int) -> tuple[Splits, ...]:
     """Deal the samples to `count` parts, each of which is scored once by a fit on all others; nothing chooses.
 

@@ -25,8 +25,9 @@ class PictureView:
         The view covers this share of the picture at least, with sides up to 4:3 apart; three in ten views cover all.
     rotation
         The picture is turned by up to this many degrees either way, its edge repeated outside.
-    flip_horizontal, flip_vertical, transpose, gray
-        Probabilities that it is mirrored, that its axes are swapped, and that it loses its colours.
+    flip_horizontal, flip_vertical, transpose, gray, invert
+        Probabilities that it is mirrored, that its axes are swapped, that it loses its colours, and that it becomes its
+        negative.
     gamma
         Intensities are raised to a power from exp(-gamma) to exp(gamma).
     contrast, brightness
@@ -41,6 +42,7 @@ class PictureView:
     flip_vertical: float = 0.5
     transpose: float = 0.0
     gray: float = 0.08
+    invert: float = 0.0
     gamma: float = 0.35
     contrast: float = 0.4
     brightness: float = 0.12
@@ -56,6 +58,8 @@ def picture_view(picture: Picture, side: int, ranges: PictureView, rng: np.rando
     values = np.divide(view, 255, dtype=np.float32)
     if rng.random() < ranges.gray:
         values = np.repeat(cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)[..., np.newaxis], 3, axis=2)
+    if ranges.invert and rng.random() < ranges.invert:
+        values = 1 - values
     if rng.random() < TONES:
         values = values ** np.float32(np.exp(rng.uniform(-ranges.gamma, ranges.gamma)))
         mean, gain = values.mean(), np.float32(1 + rng.uniform(-ranges.contrast, ranges.contrast))

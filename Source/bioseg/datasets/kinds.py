@@ -11,6 +11,9 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bioseg.datasets import (
     Sample,
     Splits,
@@ -27,6 +30,8 @@ from bioseg.datasets import (
     montgomery,
     shenzhen,
     split_by_group,
+    synthetic_other,
+    synthetic_sections,
 )
 from bioseg.datasets.fingerprints import regroup
 
@@ -42,6 +47,8 @@ KINDS = (
     "texture",
     "other",
 )
+SECTION_EVERY = 20
+"""Of the drawn pictures one in so many is a section: without any, cracked ground makes every unusual one suspect."""
 CHALLENGE_CHOOSE = range(10)
 DATASETS = tuple(
     reader.DATASET
@@ -97,6 +104,33 @@ def splits(data_dir: Path) -> Splits:
             split_by_group(regroup(tuple(chain.from_iterable(pictures)))),
         ]
     )
+
+
+def draw(number: int) -> NDArray[np.uint8]:
+    """Draw picture (H, W, 3), values 0 to 255, RGB: a section of electron microscopy, or something of no collection."""
+    return synthetic_other.draw(number) if number % SECTION_EVERY else synthetic_sections.draw(number)
+
+
+def origin(number: int) -> tuple[str, str]:
+    """Tell source and kind of a drawn picture."""
+    module = synthetic_other if number % SECTION_EVERY else synthetic_sections
+    return module.NAME, module.LABEL
+
+
+def without(source: str, data_dir: Path) -> Splits:
+    """Split for the question what becomes of images of a source never seen.
+
+    All images of the source are scored, beside those that `splits` scores; neither they nor what shares a group with
+    them are there to fit on or choose with. Raises as `splits` does.
+    """
+    own = splits(data_dir)
+    unseen = [sample for part in (own.fit, own.choose, own.score) for sample in part if sample.source == source]
+    groups = {sample.group for sample in unseen}
+
+    def others(part: Iterable[Sample]) -> tuple[Sample, ...]:
+        return tuple(sample for sample in part if sample.source != source and sample.group not in groups)
+
+    return Splits(fit=others(own.fit), choose=others(own.choose), score=(*others(own.score), *unseen))
 
 
 def split_by_block(samples: Sequence[Sample], parts: Sequence[str]) -> Splits:

@@ -135,7 +135,8 @@ def _labelled(
         yield pixels.image(sample), sample.label, sample.source, sample.group
     if study.drawn is not None:
         for number in drawn:
-            yield study.drawn.draw(number), study.drawn.label, study.drawn.source, f"{study.drawn.source}/{number}"
+            source, label = study.drawn.origin(number)
+            yield study.drawn.draw(number), label, source, f"{source}/{number}"
 
 
 def _by_source(judged: Judged) -> Iterator[tuple[str, NDArray[np.bool_]]]:

@@ -55,9 +55,8 @@ def score(
         if not np.isfinite(judged[-1].probabilities).all():
             raise BundleError(f"{arm.bundle.path} gives no probabilities; train it again")
         scored(number)
-    source = study.drawn.source if study.drawn else ""
     names = [f"{sample.source}/{sample.image.name}" for sample in samples]
-    names += [f"{source}/{number}" for number in drawn]
+    names += [f"{study.drawn.origin(number)[0]}/{number}" for number in drawn] if study.drawn else []
     groups = judged[0].groups.tolist()
     units = _units(names, groups, [_right(each) for each in judged])
     sides = _screen_sides(study, arms, judged, names, groups)

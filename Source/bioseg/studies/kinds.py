@@ -1,22 +1,31 @@
 """The kind of an image: what screens the uploads of the other studies."""
 
+from functools import partial
+
 from bioseg.datasets import kinds, synthetic_other
 from bioseg.datasets.augment_picture import PictureView
 from bioseg.study import ClassifierRecipe, Drawn, Promotion, Study
 
-UPRIGHT = PictureView(flip_vertical=0.1)
-ANY_WAY_UP = PictureView(transpose=0.5)
+UPRIGHT = PictureView(flip_vertical=0.1, invert=0.1)
+ANY_WAY_UP = PictureView(transpose=0.5, invert=0.1)
+# Other laboratories differ in stain, dose, focus and pixel size, and only five volumes are at hand.
+EM = PictureView(
+    least_area=0.1, transpose=0.5, gray=0.0, invert=0.1, gamma=0.7, contrast=0.6, brightness=0.2, blur=1.8, noise=0.12
+)
 VIEWS = {
-    "membrane EM": ANY_WAY_UP,
+    "membrane EM": EM,
     "chest X-ray": UPRIGHT,
     "dermoscopy": ANY_WAY_UP,
     "brain MRI": UPRIGHT,
     "fluorescence": ANY_WAY_UP,
     "histology": ANY_WAY_UP,
-    "photo": PictureView(flip_vertical=0.1, gray=0.35),
-    "texture": PictureView(transpose=0.5, gray=0.35),
-    "other": PictureView(gray=0.2),
+    "photo": PictureView(flip_vertical=0.1, gray=0.35, invert=0.1),
+    "texture": PictureView(transpose=0.5, gray=0.5, invert=0.1),
+    "other": PictureView(gray=0.2, invert=0.1),
 }
+
+# Sources of electron microscopy with eight images or more
+UNSEEN = ("isbi2012", "em_medulla", "em_unlabelled/medulla520", "em_unlabelled/hela")
 
 STUDY = Study(
     name="kinds",
@@ -24,23 +33,25 @@ STUDY = Study(
     task="classification",
     classes=kinds.KINDS,
     splits=kinds.splits,
+    protocols={f"without-{source.split('/')[-1]}": partial(kinds.without, source) for source in UNSEEN},
     datasets=kinds.DATASETS,
     known_failures=(
-        "Fewer than half of the pictures of textures are told as such; a few of them pass for membranes or for skin.",
-        "Images with inverted intensities are told wrong more often than right.",
+        "About half of the pictures of textures are told as such; a few of them, cracked ground and cobwebs above all, pass"
+        " for membranes.",
+        "At half its contrast one membrane section in four is refused.",
         "An image of a kind that no source shows, such as CT or ultrasound, is told as one of the known kinds.",
     ),
     promotion=Promotion(metric="accuracy"),
     drawn=Drawn(
-        source=synthetic_other.NAME,
-        label=synthetic_other.LABEL,
-        draw=synthetic_other.draw,
+        origin=kinds.origin,
+        draw=kinds.draw,
         fit=synthetic_other.FIT[:600],
         choose=synthetic_other.CHOOSE[:80],
         score=synthetic_other.SCORE[:120],
     ),
     recipes={
-        "default": ClassifierRecipe(views=VIEWS),
+        "default": ClassifierRecipe(epochs=45, views=VIEWS),
+        "vgg16": ClassifierRecipe(architecture="vgg16", batch=16, epochs=60, learning_rate=2e-4, views=VIEWS),
         "accurate": ClassifierRecipe(architecture="resnet50", side=224, epochs=40, views=VIEWS),
         "pretrained": ClassifierRecipe(pretrained=True, side=224, epochs=6, learning_rate=1e-3, views=VIEWS),
     },

@@ -6,46 +6,21 @@ them are near-duplicates; nothing is claimed beyond that.
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
+from bioseg.datasets.synthetic_sections import field, membrane_section, pixels
+
+__all__ = ["membrane_section", "write_all"]
+
 Gray = NDArray[np.uint8]
 Field = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-CELL = 36
-HALF_MEMBRANE = 2.5
 SIDE = 64
-
-
-def membrane_section(seed: int, side: int = 256) -> tuple[Gray, Mask]:
-    """Draw an EM section: Voronoi cells with dark membranes about five pixels wide, organelles, noise.
-
-    Returns
-    -------
-    image
-        Shape (side, side), values 0 to 255; membranes are dark, as in the ISBI 2012 sections.
-    interior
-        Shape (side, side), true inside cells, organelles included, and false on membranes.
-    """
-    rng = np.random.default_rng([seed, 1])
-    cells = _cells(rng, side)
-    distance = _distance_to_border(cells)
-    dark = 68 + 12 * _field(rng, side, side // 24)
-    shade = rng.normal(168, 10, int(cells.max()) + 1)[cells] + 7 * _field(rng, side, side // 8)
-    inside = np.clip((distance - 1) / (HALF_MEMBRANE - 1), 0, 1)
-    image = np.asarray(dark + inside * (shade - dark), dtype=np.float64)
-    for _ in range(side * side // 300):
-        _vesicle(rng, image, distance)
-    for _ in range(side * side // 6000):
-        _mitochondrion(rng, image, distance)
-    grain = cv2.GaussianBlur(rng.normal(0, 50, (side, side)), (0, 0), 0.9)
-    return _pixels(cv2.GaussianBlur(image, (0, 0), 0.9) + grain), distance > HALF_MEMBRANE
 
 
 def isbi2012(folder: Path, sections: int = 25, challenge: int = 30, side: int = SIDE) -> None:
@@ -99,8 +74,8 @@ def isic2018(folder: Path, count: int = 16, side: int = SIDE) -> None:
     """Write a brown lesion on skin, with its mask."""
     for number, rng in _numbered(6000, count):
         lesion = _blob(rng, side, rng.uniform(0.12, 0.3))
-        tone = np.where(lesion[..., None], (110, 66, 48), (222, 170, 150)) + 14 * _field(rng, side, 4)[..., None]
-        _save(folder / f"skin_isic2018/image/ISIC_{number:07d}.jpg", _pixels(tone + rng.normal(0, 4, tone.shape)))
+        tone = np.where(lesion[..., None], (110, 66, 48), (222, 170, 150)) + 14 * field(rng, side, 4)[..., None]
+        _save(folder / f"skin_isic2018/image/ISIC_{number:07d}.jpg", pixels(tone + rng.normal(0, 4, tone.shape)))
         _save(folder / f"skin_isic2018/mask/ISIC_{number:07d}.png", _mask(lesion), bilevel=True)
 
 
@@ -127,8 +102,8 @@ def dsb2018(folder: Path, count: int = 16, side: int = SIDE) -> None:
     for number, rng in _numbered(9000, 3 * count):
         ground, nucleus = looks[number % len(looks)]
         nuclei = np.logical_or.reduce([_blob(rng, side, 0.07) for _ in range(9)])
-        noise = rng.normal(0, 4, (side, side, 1)) + 3 * _field(rng, side, 4)[..., None]
-        _save(folder / f"other/dsb2018/{number:04x}.jpg", _pixels(np.where(nuclei[..., None], nucleus, ground) + noise))
+        noise = rng.normal(0, 4, (side, side, 1)) + 3 * field(rng, side, 4)[..., None]
+        _save(folder / f"other/dsb2018/{number:04x}.jpg", pixels(np.where(nuclei[..., None], nucleus, ground) + noise))
 
 
 def bsds(folder: Path, count: int = 16, side: int = SIDE) -> None:
@@ -154,7 +129,7 @@ def dtd(folder: Path, count: int = 16, side: int = SIDE) -> None:
         pattern = (wave > 0)[..., None]
         light, dark = rng.uniform(0, 255, (2, 3))
         word = ("banded", "chequered")[number % 2]
-        _save(folder / f"other/dtd/{word}_{number:04d}.jpg", _pixels(np.where(pattern, light, dark)))
+        _save(folder / f"other/dtd/{word}_{number:04d}.jpg", pixels(np.where(pattern, light, dark)))
 
 
 TWINS: tuple[Callable[[Path], None], ...] = (
@@ -183,56 +158,6 @@ def _numbered(seed: int, count: int) -> Iterable[tuple[int, Generator]]:
     return ((number, np.random.default_rng([seed, number])) for number in range(count))
 
 
-def _field(rng: Generator, side: int, knots: int) -> Field:
-    """Draw a smooth random field with about `knots` waves across, values about -2 to 2."""
-    coarse = rng.normal(size=(knots + 1, knots + 1))
-    return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.float64)
-
-
-def _cells(rng: Generator, side: int) -> NDArray[np.int64]:
-    """Draw a warped Voronoi tessellation and number its cells; a nucleus lies in most squares of a grid."""
-    margin = CELL
-    wide = side + 2 * margin
-    starts = np.arange(0, wide, CELL)
-    corners = np.stack(np.meshgrid(starts, starts), axis=-1).reshape(-1, 2)
-    nuclei = np.clip(corners + rng.integers(0, CELL, corners.shape), 0, wide - 1)
-    nuclei = nuclei[rng.random(len(nuclei)) < 0.6]
-    ground = np.ones((wide, wide), dtype=np.uint8)
-    ground[nuclei[:, 1], nuclei[:, 0]] = 0
-    _, label = cv2.distanceTransformWithLabels(ground, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP)
-    y, x = np.indices((side, side)) + float(margin)
-    waves = max(2, side // 24)
-    x, y = (axis + np.clip(5 * _field(rng, side, waves), -margin, margin - 1) for axis in (x, y))
-    return np.asarray(label[np.rint(y).astype(int), np.rint(x).astype(int)], dtype=np.int64)
-
-
-def _distance_to_border(cells: NDArray[np.int64]) -> Field:
-    padded = np.pad(cells, 1, mode="edge")
-    border = (padded[1:-1, 1:-1] != padded[2:, 1:-1]) | (padded[1:-1, 1:-1] != padded[1:-1, 2:])
-    if not border.any():
-        return np.full(cells.shape, float(cells.shape[0]))
-    return np.asarray(cv2.distanceTransform((~border).astype(np.uint8), cv2.DIST_L2, 5), dtype=np.float64)
-
-
-def _vesicle(rng: Generator, image: Field, distance: Field) -> None:
-    y, x = rng.integers(0, image.shape[0], 2).tolist()
-    if distance[y, x] > HALF_MEMBRANE + 3:
-        cv2.circle(
-            image, (x, y), int(rng.integers(1, 4)), float(rng.uniform(95, 140)), int(rng.choice([1, cv2.FILLED]))
-        )
-
-
-def _mitochondrion(rng: Generator, image: Field, distance: Field) -> None:
-    y, x = rng.integers(0, image.shape[0], 2).tolist()
-    room = distance[y, x] - HALF_MEMBRANE - 2
-    if room < 4:
-        return
-    axes = (int(min(room, rng.uniform(6, 12))), int(min(room, rng.uniform(4, 8))))
-    angle = float(rng.uniform(0, 180))
-    cv2.ellipse(image, (x, y), axes, angle, 0, 360, float(rng.uniform(105, 130)), cv2.FILLED)
-    cv2.ellipse(image, (x, y), axes, angle, 0, 360, 80.0, 1)
-
-
 def _blob(rng: Generator, side: int, radius: float) -> Mask:
     """Draw an ellipse somewhere in the middle; `radius` is its mean half axis as a share of the side."""
     centre = rng.uniform(0.25, 0.75, 2)
@@ -252,32 +177,28 @@ def _chest(rng: Generator, side: int) -> tuple[Gray, Mask, Mask]:
     right = _ellipse(side, (rng.uniform(0.26, 0.34), rng.uniform(0.42, 0.55)), rng.uniform((0.1, 0.2), (0.17, 0.32)))
     left = _ellipse(side, (rng.uniform(0.66, 0.74), rng.uniform(0.42, 0.55)), rng.uniform((0.1, 0.2), (0.17, 0.32)))
     body = _ellipse(side, (0.5, rng.uniform(0.5, 0.62)), (rng.uniform(0.42, 0.56), rng.uniform(0.46, 0.64)))
-    tone = np.where(right | left, 60, np.where(body, 170, 15)) + 22 * _field(rng, side, 4)
-    return _pixels(tone + rng.normal(0, 4, tone.shape)), right, left
+    tone = np.where(right | left, 60, np.where(body, 170, 15)) + 22 * field(rng, side, 4)
+    return pixels(tone + rng.normal(0, 4, tone.shape)), right, left
 
 
 def _head(rng: Generator, side: int, tumours: int) -> Gray:
     axes = (rng.uniform(0.28, 0.44), rng.uniform(0.34, 0.48))
     centre = rng.uniform(0.42, 0.58, 2)
     skull, brain = _ellipse(side, centre, axes), _ellipse(side, centre, [axis - 0.05 for axis in axes])
-    tone = np.where(brain, 95 + 26 * _field(rng, side, 5), np.where(skull, 200, 4))
+    tone = np.where(brain, 95 + 26 * field(rng, side, 5), np.where(skull, 200, 4))
     for _ in range(tumours):
         tone = np.where(_blob(rng, side, 0.08) & brain, 225, tone)
-    return _pixels(tone + rng.normal(0, 4, tone.shape))
+    return pixels(tone + rng.normal(0, 4, tone.shape))
 
 
 def _scene(rng: Generator, side: int) -> Gray:
-    horizon = rng.uniform(0.25, 0.75) * side + 0.06 * side * _field(rng, side, 5)[0]
+    horizon = rng.uniform(0.25, 0.75) * side + 0.06 * side * field(rng, side, 5)[0]
     land = (np.arange(side)[:, None] > horizon[None, :])[..., None]
     tone = np.where(land, rng.uniform((40, 70, 20), (140, 160, 90)), rng.uniform((90, 130, 190), (200, 210, 250)))
-    tone = tone + 30 * np.stack([_field(rng, side, waves) for waves in (6, 6, 7)], axis=-1) * land
+    tone = tone + 30 * np.stack([field(rng, side, waves) for waves in (6, 6, 7)], axis=-1) * land
     for _ in range(int(rng.integers(1, 5))):
         tone = np.where(_blob(rng, side, rng.uniform(0.05, 0.2))[..., None], rng.uniform(0, 255, 3), tone)
-    return _pixels(tone)
-
-
-def _pixels(values: NDArray[np.floating[Any]]) -> Gray:
-    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+    return pixels(tone)
 
 
 def _mask(region: Mask) -> Gray:

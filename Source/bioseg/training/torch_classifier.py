@@ -201,8 +201,9 @@ def pools(study: Study, samples: Sequence[Sample], longest: int) -> Pools:
             raise DatasetError(f"{sample.image} is labelled {sample.label!r}; {study.name} knows {known}")
         pools.setdefault(known.index(sample.label), {}).setdefault(sample.source, []).append(_picture(sample, longest))
     if study.drawn:
-        drawn = [study.drawn.draw(number) for number in study.drawn.fit]
-        pools.setdefault(study.classes.index(study.drawn.label), {})[study.drawn.source] = drawn
+        for number in study.drawn.fit:
+            source, label = study.drawn.origin(number)
+            pools.setdefault(known.index(label), {}).setdefault(source, []).append(study.drawn.draw(number))
     return pools
 
 
