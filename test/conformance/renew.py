@@ -49,7 +49,7 @@ def draw() -> Mapping[str, bytes]:
 def _doubtful() -> np.ndarray:
     """A section that fades into a smooth slope: the screen is not sure."""
     slope = np.linspace(40, 230, 256)[:, None]
-    return (0.39 * membrane_section(60)[0] + 0.61 * slope).astype(np.uint8)
+    return (0.3 * membrane_section(60)[0] + 0.7 * slope).astype(np.uint8)
 
 
 def _chart() -> np.ndarray:

@@ -95,19 +95,15 @@ class TestOnRealImages:
 
         return {name: measure(studies.get(name)) for name in MEASURED}
 
-    @pytest.mark.parametrize(("figure", "least"), [("v_rand_best", 0.96), ("v_info", 0.975), ("dice", 0.80)])
+    @pytest.mark.parametrize(("figure", "least"), [("v_rand", 0.96), ("v_info", 0.98), ("dice", 0.80)])
     def test_membranes_are_found_in_sections_never_trained_on(self, reports, figure, least):
         assert reports["membrane"]["metrics"][figure]["mean"] >= least
-
-    @pytest.mark.xfail(strict=True, reason="0.952 at the shipped threshold: DECISIONS 7 and 8 have what was tried")
-    def test_cells_are_parted_as_well_at_the_shipped_threshold(self, reports):
-        assert reports["membrane"]["metrics"]["v_rand"]["mean"] >= 0.96
 
     def test_the_screen_tells_membranes_from_everything_else(self, reports):
         screen = reports["kinds"]["screens"]["membrane"]["metrics"]
 
-        assert screen["balanced_accuracy"]["mean"] >= 0.98
-        assert screen["asked"]["mean"] <= 0.05
+        assert screen["balanced_accuracy"]["mean"] >= 0.99
+        assert screen["asked"]["mean"] <= 0.03
 
     @pytest.mark.parametrize(
         ("name", "figure", "least"),

@@ -24,7 +24,7 @@ STUDY = Study(
     promotion=Promotion(metric="dice"),
     recipes={
         "default": SegmenterRecipe(),
-        "accurate": SegmenterRecipe(filters=(32, 64, 128, 256, 512), epochs=120),
+        "accurate": SegmenterRecipe(filters=(16, 48, 96, 192, 384), epochs=40, refit_epochs=18, averaging=0.998),
         "seed": SegmenterRecipe(
             architecture="plain_unet",
             filters=(64, 128, 256, 512, 1024),
