@@ -189,9 +189,6 @@ class Study:
         How many regions of foreground an image shows at most; None: any number (segmentation).
     foreground_is
         `boundary`: it parts an image into regions, which are scored as well (segmentation). `object`: it does not.
-    beside
-        Labels beside the classes that samples to fit on may carry, for what they teach the network's features
-        (classification).
     drawn
         Pictures that join the samples (classification).
     screened_by
@@ -218,7 +215,6 @@ class Study:
     most_regions: int | None = None
     foreground_is: Literal["object", "boundary"] = "object"
     protocols: Mapping[str, Callable[[Path], Splits]] = field(default_factory=dict)
-    beside: tuple[str, ...] = ()
     drawn: Drawn | None = None
     screened_by: str | None = None
     accepts: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bioseg import studies
-from bioseg.datasets import brain_mri, isbi2012, split_by_group
+from bioseg.datasets import brain_mri, isbi2012
 from bioseg.errors import InvalidInput
 from bioseg.evaluation.classification import Judged
 from bioseg.settings import Settings
@@ -98,7 +98,7 @@ def run(tmp_path):
 
 def test_a_classifier_is_fitted_and_scored_image_by_image(tmp_path, run):
     twins.brain_mri(tmp_path, count=8)
-    splits = split_by_group(brain_mri.samples(tmp_path))
+    splits = brain_mri.splits(tmp_path)
     scores = fit_and_score(BRAIN, ClassifierRecipe("cnn", side=32, epochs=1, steps=2, batch=4), splits, run)
     assert scores.groups == [sample.group for sample in splits.score]
     assert scores.judged.labels.tolist() == [BRAIN.classes.index(sample.label) for sample in splits.score]

@@ -33,7 +33,6 @@ from bioseg.datasets import (
     part_of,
     shenzhen,
     split_by_group,
-    split_one_source,
 )
 from bioseg.datasets.audit import straddling
 from bioseg.datasets.fingerprints import fingerprints, regroup
@@ -232,24 +231,6 @@ def test_every_group_is_scored_in_one_fold_and_fitted_on_in_the_others():
     assert [(len(part.fit), len(part.choose), len(part.score)) for part in dealt] == [(16, 0, 4)] * 5
     assert [set()] * 5 == [{s.group for s in part.fit} & {s.group for s in part.score} for part in dealt]
     assert [{"a", "b"}] * 5 == [{s.label for s in part.score} for part in dealt]
-
-
-def test_what_is_never_scored_is_fitted_on_in_every_fold_unless_it_shares_a_group():
-    own = [sample(f"{n}") for n in range(6)]
-    more = [replace(sample("0"), source="more"), replace(sample("x"), source="more")]
-    dealt = folds(Splits((*own[:4], *more), (), tuple(own[4:])), 3)
-    assert {s.source for part in dealt for s in part.score} == {own[0].source}
-    assert [sum(s.source == "more" for s in part.fit) for part in dealt].count(1) == 1
-    assert sum(s.group == "x" for part in dealt for s in part.fit) == 3
-
-
-def test_samples_of_other_sources_are_fitted_on_unless_they_share_a_group_with_what_is_held_out():
-    own = [replace(sample(f"{n}"), source="own") for n in range(40)]
-    more = [replace(sample(f"{n}"), source="more") for n in range(40)]
-    splits = split_one_source([*own, *more], "own")
-    alone = split_by_group(own)
-    assert (splits.choose, splits.score) == (alone.choose, alone.score)
-    assert {s.group for s in splits.fit if s.source == "more"} == {s.group for s in alone.fit}
 
 
 def test_more_parts_than_groups_are_refused():

@@ -98,32 +98,6 @@ def test_classes_are_drawn_evenly_and_sources_by_the_root_of_their_size():
     assert reds[True] / reds.total() == pytest.approx(0.8, abs=0.06)
 
 
-def test_every_other_view_is_of_a_label_beside_the_classes():
-    gray = np.full((20, 20, 3), 90, np.uint8)
-    study = replace(STUDY, beside=("glioma", "none"))
-    first = len(study.classes)
-    pools = {0: {"own": [gray]}, first: {"more": [gray]}, first + 1: {"more": [gray]}}
-    batches = torch_classifier.batches(pools, study, replace(TINY, side=16), np.random.default_rng(0))
-    labels = Counter(label for _, batch in islice(batches, 40) for label in batch.tolist())
-    assert labels[0] == labels.total() / 2
-    assert labels[first] / labels.total() == pytest.approx(0.25, abs=0.05)
-
-
-def test_labels_beside_the_classes_teach_the_features_and_are_not_answered(splits, tmp_path):
-    two = ("membrane EM", "photo")
-    study = replace(STUDY, classes=two, beside=("texture", "dermoscopy"), drawn=None)
-    known = [sample for sample in splits.fit if sample.label in (*two, *study.beside)]
-    alone = [sample for sample in known if sample.label in two]
-    choose = tuple(sample for sample in splits.choose if sample.label in two)
-    networks = [
-        torch_classifier.fit(study, TINY, Splits(tuple(fit), choose, ()), run(tmp_path), Build())
-        for fit in (known, alone)
-    ]
-    batch = torch.rand(3, 3, 32, 32)
-    assert [tuple(network(batch).shape) for network in networks] == [(3, 2), (3, 2)]
-    assert not torch.equal(networks[0].features[0].weight, networks[1].features[0].weight)
-
-
 def test_drawn_pictures_are_a_source_of_their_class(splits):
     pools = torch_classifier.pools(STUDY, splits.fit, 96)
     assert len(pools[KINDS.classes.index("other")]["synthetic_other"]) == 15

@@ -111,22 +111,10 @@ def split_by_group(samples: Sequence[Sample]) -> Splits:
     return Splits(fit=block("fit"), choose=block("choose"), score=block("score"))
 
 
-def split_one_source(samples: Sequence[Sample], source: str) -> Splits:
-    """Split the samples of one source as `split_by_group`; all others are fitted on.
-
-    Those that share a group with a sample held out are left out.
-    """
-    own = split_by_group([sample for sample in samples if sample.source == source])
-    held_out = {sample.group for sample in (*own.choose, *own.score)}
-    others = [sample for sample in samples if sample.source != source and sample.group not in held_out]
-    return Splits(fit=(*own.fit, *others), choose=own.choose, score=own.score)
-
-
 def folds(splits: Splits, count: int) -> tuple[Splits, ...]:
     """Deal the samples to `count` parts, each of which is scored once by a fit on all others; nothing chooses.
 
-    Samples of sources that `splits` never scores are fitted on only. Groups stay whole, and what shares a group with a
-    scored sample is not fitted on. Groups are dealt label by label, in the order of the sha256 of their names.
+    Groups stay whole. They are dealt label by label, in the order of the sha256 of their names.
 
     Raises
     ------
@@ -134,17 +122,16 @@ def folds(splits: Splits, count: int) -> tuple[Splits, ...]:
         When there are fewer groups than parts, or fewer than two parts.
     """
     everything = (*splits.fit, *splits.choose, *splits.score)
-    sources = {sample.source for sample in splits.score}
-    dealt = {sample.group: str(sample.label) for sample in everything if sample.source in sources}
+    dealt = {sample.group: str(sample.label) for sample in everything}
     if not 2 <= count <= len(dealt):
         raise DatasetError(f"{len(dealt)} groups cannot be dealt to {count} parts: ask for 2 to {len(dealt)}")
     ordered = sorted(dealt, key=lambda group: (dealt[group], hashlib.sha256(group.encode()).digest()))
     part = {group: number % count for number, group in enumerate(ordered)}
     return tuple(
         Splits(
-            fit=tuple(sample for sample in everything if part.get(sample.group) != number),
+            fit=tuple(sample for sample in everything if part[sample.group] != number),
             choose=(),
-            score=tuple(sample for sample in everything if sample.source in sources and part[sample.group] == number),
+            score=tuple(sample for sample in everything if part[sample.group] == number),
         )
         for number in range(count)
     )

@@ -60,9 +60,7 @@ def fit(
     """Fit a network on the samples for fitting and the study's drawn pictures.
 
     Each view is drawn evenly over the classes, then over the sources of the class by the square root of their size, so
-    that no large collection stands for a class alone. Where there are samples labelled beside the study's classes,
-    every other view is one of them: a second head learns their labels, so that the features see more than the study's
-    own images (Caruana, "Multitask learning", Machine Learning 1997), and is thrown away.
+    that no large collection stands for a class alone.
 
     Parameters
     ----------
@@ -80,26 +78,25 @@ def fit(
     Raises
     ------
     DatasetError
-        When there is no sample to fit on, or one has no label that the study knows.
+        When there is no sample to fit on, or one has no label of the study.
     """
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
     torch.manual_seed(run.seed)
     source = batches(pools(study, splits.fit, SPARE * recipe.side), study, recipe, np.random.default_rng(run.seed))
-    classes = len(study.classes)
-    model = build(recipe.architecture, classes + len(study.beside), recipe.side, pretrained=recipe.pretrained)
+    model = build(recipe.architecture, len(study.classes), recipe.side, pretrained=recipe.pretrained)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
     contract = draft(study, recipe, "fitting")
     predict = _predictor(averaged.module, contract)
-    for epoch, (done, figures) in enumerate(_epochs(model, averaged, recipe, source, classes, run.minutes), start=1):
+    for epoch, (done, figures) in enumerate(_epochs(model, averaged, recipe, source, run.minutes), start=1):
         checked = {}
         if epoch % EPOCHS_BETWEEN_CHECKS == 0:
             save_file(_state(averaged.module), run.checkpoints / CHECKPOINT)
             checked = _check(study, contract, predict, splits.choose)
         run.report(epoch, epoch * recipe.steps, done, figures | checked)
     _show(contract, predict, splits.choose, SPARE * recipe.side, run.tracker)
-    return _with_one_head(averaged.module, classes).eval()
+    return averaged.module.eval()
 
 
 def phases(recipe: ClassifierRecipe, minutes: float | None) -> tuple[Phase, ...]:
@@ -115,12 +112,7 @@ def phases(recipe: ClassifierRecipe, minutes: float | None) -> tuple[Phase, ...]
 
 
 def _epochs(
-    model: nn.Sequential,
-    averaged: AveragedModel,
-    recipe: ClassifierRecipe,
-    batches: Batches,
-    classes: int,
-    minutes: float | None,
+    model: nn.Sequential, averaged: AveragedModel, recipe: ClassifierRecipe, batches: Batches, minutes: float | None
 ) -> Iterator[tuple[float, dict[str, float]]]:
     """Train phase by phase; yields the share done and the curves after each epoch, the last one maybe short."""
     course = phases(recipe, minutes)
@@ -136,7 +128,7 @@ def _epochs(
                 if done == 1:
                     break
                 _pace(optimiser, *one_cycle(phase.learning_rate, done))
-                figures.append(_step(model, optimiser, measure, *next(batches), classes))
+                figures.append(_step(model, optimiser, measure, *next(batches)))
                 averaged.update_parameters(model)
                 step += 1
             loss, accuracy = np.mean(figures, axis=0)
@@ -157,53 +149,31 @@ def _pace(optimiser: torch.optim.Optimizer, rate: float, momentum: float) -> Non
 
 
 def _step(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    measure: nn.Module,
-    image: torch.Tensor,
-    label: torch.Tensor,
-    classes: int,
+    model: nn.Module, optimiser: torch.optim.Optimizer, measure: nn.Module, image: torch.Tensor, label: torch.Tensor
 ) -> tuple[float, float]:
-    """Learn from one batch; returns its loss and the share of the study's own images that it got right.
-
-    Labels from `classes` on are those of the second head.
-    """
+    """Learn from one batch; returns its loss and the share it got right."""
     with mixed():
         told = logits(model(image)).float()
-    own = label < classes
-    loss = measure(told[own, :classes], label[own])
-    right = (told[own, :classes].argmax(dim=1) == label[own]).float().mean().item()
-    if not own.all():
-        loss = loss + measure(told[~own, classes:], label[~own] - classes)
+    loss = measure(told, label)
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    return loss.item(), right
-
-
-def _with_one_head(model: nn.Module, classes: int) -> nn.Module:
-    """Cut the second head off; both are rows of one layer."""
-    head = model.get_submodule("head")
-    for name, values in dict(head.named_parameters()).items():
-        setattr(head, name, nn.Parameter(values.detach()[:classes].clone()))
-    return model
+    return loss.item(), (told.argmax(dim=1) == label).float().mean().item()
 
 
 def pools(study: Study, samples: Sequence[Sample], longest: int) -> Pools:
-    """Pictures to draw views from, by class number and source, their longer sides at most `longest` pixels.
-
-    Labels beside the classes are numbered after these.
-    """
+    """Pictures to draw views from, by class number and source, their longer sides at most `longest` pixels."""
     pools: dict[int, dict[str, list[Picture]]] = {}
-    known = study.classes + study.beside
     for sample in samples:
-        if sample.label not in known:
-            raise DatasetError(f"{sample.image} is labelled {sample.label!r}; {study.name} knows {known}")
-        pools.setdefault(known.index(sample.label), {}).setdefault(sample.source, []).append(_picture(sample, longest))
+        if sample.label not in study.classes:
+            raise DatasetError(f"{sample.image} is labelled {sample.label!r}; {study.name} knows {study.classes}")
+        pools.setdefault(study.classes.index(sample.label), {}).setdefault(sample.source, []).append(
+            _picture(sample, longest)
+        )
     if study.drawn:
         for number in study.drawn.fit:
             source, label = study.drawn.origin(number)
-            pools.setdefault(known.index(label), {}).setdefault(source, []).append(study.drawn.draw(number))
+            pools.setdefault(study.classes.index(label), {}).setdefault(source, []).append(study.drawn.draw(number))
     return pools
 
 
@@ -219,11 +189,8 @@ def _picture(sample: Sample, longest: int) -> Picture:
 
 def batches(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random.Generator) -> Batches:
     """Random views without end: (batch, 3, side, side) in [0, 1] and class numbers (batch,)."""
-    own = {label: sources for label, sources in pools.items() if label < len(study.classes)}
-    beside = {label: sources for label, sources in pools.items() if label not in own}
-    turns = [own, beside] if beside else [own]
     while True:
-        drawn = [_view(turns[number % len(turns)], study, recipe, rng) for number in range(recipe.batch)]
+        drawn = [_view(pools, study, recipe, rng) for _ in range(recipe.batch)]
         image = torch.from_numpy(np.stack([view for view, _ in drawn])).permute(0, 3, 1, 2)
         yield image, torch.tensor([label for _, label in drawn])
 
@@ -233,15 +200,14 @@ def _view(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random.G
     sources = list(pools[label].values())
     weights = np.sqrt([len(source) for source in sources])
     source = sources[rng.choice(len(sources), p=weights / weights.sum())]
-    ranges = recipe.views.get((study.classes + study.beside)[label], PictureView())
+    ranges = recipe.views.get(study.classes[label], PictureView())
     return picture_view(source[int(rng.integers(len(source)))], recipe.side, ranges, rng), label
 
 
 def _predictor(model: nn.Module, contract: Contract) -> Predictor:
     def predict(batch: Floats) -> Floats:
         with torch.inference_mode():
-            told = model.eval()(torch.from_numpy(to_stored(batch, contract)))[:, : len(contract.classes)]
-            return from_stored(told.numpy(), contract)
+            return from_stored(model.eval()(torch.from_numpy(to_stored(batch, contract))).numpy(), contract)
 
     return predict
 
