@@ -161,9 +161,7 @@ def test_readyz_is_red_when_a_model_is_damaged(
     make_platform: Callable[..., Platform], stand_in_models: Path, tmp_path: Path
 ) -> None:
     damaged = tmp_path / "damaged"
-    for file in stand_in_models.rglob("*"):
-        target = damaged / file.relative_to(stand_in_models)
-        target.mkdir(parents=True) if file.is_dir() else target.write_bytes(file.read_bytes())
+    shutil.copytree(stand_in_models, damaged)
     (damaged / "membrane/1.2.3/sample.npz").write_bytes(b"")
     answer = application.create_app(make_platform(models_dir=damaged)).test_client().get("/readyz")
     assert [answer.status_code, answer.json["checks"]["membrane"]] == [503, "failing"]

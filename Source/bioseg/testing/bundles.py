@@ -25,6 +25,7 @@ from bioseg.testing import twins
 VERSION = "tiny"
 SIDE = 64
 SECTION_SIDES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
+EASY = 8
 
 
 def tiny_models(models_dir: Path) -> Path:
@@ -156,10 +157,12 @@ def _drawn_kinds() -> Iterator[tuple[NDArray[np.uint8], int]]:
         twins.write_all(Path(data))
         for sample in kinds.splits(Path(data)).fit:
             yield np.asarray(cv2.imread(str(sample.image)), np.uint8)[..., ::-1], kinds.KINDS.index(str(sample.label))
-    for number, side in enumerate(SECTION_SIDES * 6):
+    for number, side in enumerate(SECTION_SIDES * 10):
         yield twins.membrane_section(60_000 + number, side)[0], kinds.KINDS.index("membrane EM")
-    for number in range(64):
-        yield synthetic_other.draw(number), kinds.KINDS.index("other")
+    # from cracks on, drawings are too like sections for so small a network
+    for number in range(96):
+        if number % len(synthetic_other.PAINTERS) < EASY:
+            yield synthetic_other.draw(number), kinds.KINDS.index("other")
 
 
 def _square(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
