@@ -123,6 +123,7 @@ picture: setup ## with `make serve` running, take the README's pictures of the p
 
 train: $(VENV)/everything ## fit the models of all studies again (BIOSEG_DATA_DIR names the datasets)
 	$(BIN)/bioseg train membrane --refit
+	$(BIN)/bioseg train membrane --recipe accurate --refit
 	$(BIN)/bioseg train lung
 	$(BIN)/bioseg train skin
 	$(BIN)/bioseg train brain --refit
