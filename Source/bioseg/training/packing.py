@@ -49,7 +49,7 @@ def pack(
     network
         What `segmenter.fit` or `torch_classifier.fit` gives; it is left as it is.
     splits
-        Samples of the study: those for choosing set the thresholds, those for scoring make the metrics.
+        Samples of the study: `choose` says which set the thresholds; those for scoring make the metrics.
     provenance
         What is known of the fit; recipe, split hashes and library versions join it.
     choice

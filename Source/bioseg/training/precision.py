@@ -89,7 +89,7 @@ def cheapen(
     """Make a version in a cheaper precision of one in float32.
 
     `int8`: its graph is quantised, with ranges from samples for fitting. `bf16`: it stays as it is, and OpenVINO
-    computes in bfloat16. Thresholds and temperature are chosen again, on the samples for choosing; the loss is measured
+    computes in bfloat16. Thresholds and temperature are chosen again, as `choose` does; the loss is measured
     on those for scoring. The weights in the network's own framework are those it was made from, in float.
 
     Raises
