@@ -51,6 +51,9 @@ class SegmenterRecipe:
         Momentum of the exponential average of the weights; 0: none.
     normalisation
         As in the bundle's contract.
+    teachers, taught_by
+        So many networks of the recipe `taught_by`, each from another seed, say what they see in the study's unlabelled
+        samples, and half of the views are of these. 0: no network teaches this one.
     """
 
     framework: Literal["keras", "torch"] = "keras"
@@ -72,6 +75,8 @@ class SegmenterRecipe:
     averaging: float = 0.995
     normalisation: Literal["standard", "unit"] = "standard"
     augmentation: Augmentation = field(default_factory=Augmentation)
+    teachers: int = 0
+    taught_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

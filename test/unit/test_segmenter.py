@@ -79,6 +79,23 @@ def test_a_fit_that_broke_off_goes_on_to_the_same_network(splits, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_fit_that_ended_is_not_done_again(splits, tmp_path):
+    brief = replace(TINY, epochs=1, steps=2)
+    expected = segmenter.fit(STUDY, brief, splits, run(tmp_path))
+    again = run(tmp_path, minutes=1)
+    found = segmenter.fit(STUDY, brief, splits, again)
+    assert (again.tracker.points, list(again.course)) == ([], ["loss"])
+    for one, other in zip(expected.get_weights(), found.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_half_of_the_views_are_lessons(splits):
+    labelled = [segmenter.pair(STUDY, TINY, sample) for sample in splits.fit]
+    lesson = segmenter.lesson(TINY, np.zeros((40, 40), np.uint8), np.full((40, 40), 0.3, np.float32))
+    _, targets = segmenter._batch([labelled, [lesson]], TINY, np.random.default_rng(1))
+    assert [bool((target[0] == np.float32(0.3)).all()) for target in targets] == [False, True, False, True]
+
+
 def test_a_fit_begins_with_given_weights(splits, tmp_path):
     brief = replace(TINY, epochs=1, steps=1, learning_rate=0.0)
     start = segmenter.fit(STUDY, brief, splits, run(tmp_path / "start")).get_weights()

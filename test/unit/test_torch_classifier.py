@@ -10,7 +10,7 @@ from torch import nn
 from bioseg import studies
 from bioseg.datasets import Sample, Splits, kinds
 from bioseg.datasets.augment_picture import PictureView
-from bioseg.errors import DatasetError
+from bioseg.errors import DatasetError, InvalidInput
 from bioseg.study import ClassifierRecipe
 from bioseg.testing import twins
 from bioseg.testing.fake_tracker import FakeTracker
@@ -45,6 +45,7 @@ class Build:
 
 
 def run(folder, **changes):
+    folder.mkdir(exist_ok=True)
     return Run(FakeTracker(), lambda _done, _line: None, folder, **({"seed": 1} | changes))
 
 
@@ -58,7 +59,9 @@ def test_the_loss_falls(splits, tmp_path):
 
 def test_the_same_seed_gives_the_same_network(splits, tmp_path):
     short = replace(TINY, epochs=1, steps=2)
-    first, second = (torch_classifier.fit(STUDY, short, splits, run(tmp_path), Build()) for _ in range(2))
+    first, second = (
+        torch_classifier.fit(STUDY, short, splits, run(tmp_path / name), Build()) for name in ("one", "other")
+    )
     assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
 
 
@@ -109,6 +112,22 @@ def test_every_fifth_epoch_is_checked_and_kept(splits, tmp_path):
     torch_classifier.fit(STUDY, replace(TINY, steps=1), splits, own, Build())
     assert [step for step, values in own.tracker.points if "choose_accuracy" in values] == [5]
     assert (tmp_path / "last.safetensors").is_file()
+
+
+def test_a_fit_that_ended_is_not_done_again(splits, tmp_path):
+    short = replace(TINY, epochs=1, steps=2)
+    expected = torch_classifier.fit(STUDY, short, splits, run(tmp_path), Build())
+    again = run(tmp_path)
+    found = torch_classifier.fit(STUDY, short, splits, again, Build())
+    assert (again.tracker.points, list(again.course)) == ([], ["loss", "accuracy"])
+    assert all(torch.equal(one, other) for one, other in zip(expected.parameters(), found.parameters(), strict=True))
+
+
+def test_the_file_of_another_fit_is_refused(splits, tmp_path):
+    short = replace(TINY, epochs=1, steps=2)
+    torch_classifier.fit(STUDY, short, splits, run(tmp_path), Build())
+    with pytest.raises(InvalidInput, match="of a fit with other settings or data"):
+        torch_classifier.fit(STUDY, short, splits, run(tmp_path, seed=2), Build())
 
 
 def test_a_picture_of_each_class_is_kept_with_what_it_is_taken_for(splits, tmp_path):

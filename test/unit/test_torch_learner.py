@@ -66,8 +66,8 @@ def test_a_saved_fit_goes_on_as_if_it_had_not_stopped(tmp_path):
     whole, first, second = learner(), learner(), learner(seed=2)
     expected = taught(whole, 6)[-1]
     taught(first, 3)
-    first.save(tmp_path / "last.safetensors", {"seed": "1"})
-    second.restore(tmp_path / "last.safetensors", {"seed": "1"})
+    first.save(tmp_path / "last.safetensors", {"seed": "1"}, {"done": ".5"})
+    assert second.restore(tmp_path / "last.safetensors", {"seed": "1"}) == {"done": ".5"}
     assert second.steps == 3
     assert taught(second, 3)[-1] == expected
     for one, other in zip(whole.averaged(), second.averaged(), strict=True):
@@ -77,14 +77,14 @@ def test_a_saved_fit_goes_on_as_if_it_had_not_stopped(tmp_path):
 def test_the_file_of_another_fit_is_refused(tmp_path):
     own = learner()
     taught(own, 1)
-    own.save(tmp_path / "last.safetensors", {"seed": "1"})
+    own.save(tmp_path / "last.safetensors", {"seed": "1"}, {})
     with pytest.raises(InvalidInput, match=r"last\.safetensors is of a fit with other settings or data"):
         learner().restore(tmp_path / "last.safetensors", {"seed": "2"})
 
 
 def test_without_a_file_a_fit_begins_at_the_beginning(tmp_path):
     own = learner()
-    own.restore(tmp_path / "last.safetensors", {"seed": "1"})
+    assert own.restore(tmp_path / "last.safetensors", {"seed": "1"}) == {}
     assert own.steps == 0
 
 
@@ -92,5 +92,5 @@ def test_a_file_is_replaced_whole(tmp_path):
     own = learner()
     taught(own, 1)
     for _ in range(2):
-        own.save(tmp_path / "last.safetensors", {})
+        own.save(tmp_path / "last.safetensors", {}, {})
     assert [file.name for file in tmp_path.iterdir()] == ["last.safetensors"]

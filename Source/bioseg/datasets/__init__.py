@@ -84,11 +84,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Samples to fit on, to choose with (early stopping, thresholds, temperature) and to score on, never mixed."""
+    """Samples to fit on, to choose with (early stopping, thresholds, temperature) and to score on, never mixed.
+
+    Nobody labelled the `unlabelled` ones: fitted networks can, for another to learn from.
+    """
 
     fit: tuple[Sample, ...]
     choose: tuple[Sample, ...]
     score: tuple[Sample, ...]
+    unlabelled: tuple[Sample, ...] = ()
 
 
 def part_of(group: str) -> str:

@@ -59,7 +59,8 @@ def audit(splits: Splits) -> Report:
     DatasetError
         When a file is no readable image.
     """
-    parts = (splits.fit, splits.choose, splits.score)
+    learnt_from = (*splits.fit, *splits.unlabelled)
+    parts = (learnt_from, splits.choose, splits.score)
     prints = [fingerprints([sample.image for sample in part]) for part in parts]
     return Report(
         sizes=(len(splits.fit), len(splits.choose), len(splits.score)),

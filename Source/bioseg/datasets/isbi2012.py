@@ -51,14 +51,21 @@ def challenge(data_dir: Path) -> dict[int, Sample]:
 def splits(data_dir: Path) -> Splits:
     """Blocks of consecutive sections: neighbours are alike, so a shuffled split would leak.
 
-    Sections 0-17 fit, 18-19 choose, 20 and above score, as many as the copy at hand holds.
+    Sections 0-17 fit, 18-19 choose, 20 and above score, as many as the copy at hand holds. The challenge's sections, if
+    it holds them, have no labels.
     """
     sections = labelled(data_dir)
 
     def block(numbers: range) -> tuple[Sample, ...]:
         return tuple(sections[number] for number in sorted(sections) if number in numbers)
 
-    return Splits(fit=block(FIT), choose=block(CHOOSE), score=block(SCORE))
+    unlabelled = challenge(data_dir) if (data_dir / NAME / "test").is_dir() else {}
+    return Splits(
+        fit=block(FIT),
+        choose=block(CHOOSE),
+        score=block(SCORE),
+        unlabelled=tuple(unlabelled[number] for number in sorted(unlabelled)),
+    )
 
 
 def _block(number: int) -> str:

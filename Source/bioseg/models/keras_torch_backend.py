@@ -9,13 +9,15 @@ from bioseg.errors import RuntimeUnavailable
 def use_torch() -> None:
     """Make this process's Keras run on torch, channels first. Call it before Keras is imported anywhere else.
 
+    Its networks lie in ordinary memory, on machines with a GPU too, unless a fit moves them.
+
     Raises
     ------
     RuntimeUnavailable
         When Keras runs on another backend already.
     """
     if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "torch"
+        os.environ |= {"KERAS_BACKEND": "torch", "KERAS_TORCH_DEVICE": "cpu"}
     import keras
 
     if keras.backend.backend() != "torch":

@@ -1,5 +1,6 @@
 """Fitting networks. What reports a fit's course is a protocol here; nothing that serves imports this package."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,8 @@ class Run:
         What the names of its curves begin with.
     course
         Points (step, value) of each curve so far, by its name: what the bundle's learning curves are drawn of.
+    computed
+        In which arithmetic and where each fit ran, by its stage.
     """
 
     tracker: Tracker
@@ -60,6 +63,7 @@ class Run:
     minutes: float | None = None
     stage: str = ""
     course: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    computed: dict[str, str] = field(default_factory=dict)
 
     def report(self, epoch: int, step: int, done: float, curve: Mapping[str, float]) -> None:
         """Keep the figures of an epoch, numbered from 1, and say them."""
@@ -68,3 +72,12 @@ class Run:
             self.course.setdefault(name, []).append((step, round(value, 4)))
         self.tracker.curve(step, named)
         self.progress(done, " ".join([f"epoch {epoch}", *(f"{name} {value:.4f}" for name, value in curve.items())]))
+
+    def notes(self, done: float) -> dict[str, str]:
+        """What a checkpoint says of the fit: the share done, its course, and where it ran."""
+        return {"done": str(done), "course": json.dumps(self.course), "computed": json.dumps(self.computed)}
+
+    def recall(self, notes: Mapping[str, str]) -> None:
+        """Take up what the notes of a checkpoint say; those of a fit that begins say nothing."""
+        self.course.update(json.loads(notes.get("course", "{}")))
+        self.computed.update(json.loads(notes.get("computed", "{}")))

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
+
+import torch
 
 from bioseg.bundles import Contract
 from bioseg.inference import Predictor
 from bioseg.inference.layout import from_stored, to_stored
 from bioseg.models import keras_torch_backend
 from bioseg.study import SegmenterRecipe
-from bioseg.training.mixed_precision import arithmetic
+from bioseg.training.torch_device import arithmetic, device
 from bioseg.training.torch_learner import Floats, Learnable, channels_last
 
 
@@ -25,27 +26,42 @@ def built(recipe: SegmenterRecipe, seed: int) -> Any:
 
 def learnable(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learnable:
     """Build the network of a recipe that takes the steps, with these weights."""
+    import keras
+
     from bioseg.models.keras_torch_layers import FusedBatchNormalization
 
     with _computing():
         network = _built(recipe, FusedBatchNormalization)
     network.set_weights(weights)
+    place(network, device())
     channels_last(network)
     learning = {id(weight) for weight in network.trainable_weights}
+
+    def run(views: torch.Tensor) -> torch.Tensor:
+        with keras.device(views.device.type):
+            return network(views, training=True)  # type: ignore[no-any-return]
+
     return Learnable(
-        run=partial(network, training=True),
+        run=run,
         weights=[weight.value for weight in network.weights],
         learns=[id(weight) in learning for weight in network.weights],
     )
 
 
 def predictor(network: Any, contract: Contract) -> Predictor:
-    """Run a network of `built` as it is at the time of each call."""
+    """Run a network of `built` as it is, and where it lies, at the time of each call."""
+    import keras
 
     def predict(batch: Floats) -> Floats:
-        return from_stored(network.predict_on_batch(to_stored(batch, contract)), contract)
+        with keras.device(network.weights[0].value.device.type):
+            return from_stored(network.predict_on_batch(to_stored(batch, contract)), contract)
 
     return predict
+
+
+def place(network: Any, where: torch.device) -> None:
+    """Move the weights of a network of `built`."""
+    network.to(where)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """Fit a segmenter, in whichever framework its recipe names: the steps are the same."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bioseg import images, metrics
@@ -15,10 +18,12 @@ from bioseg.evaluation import segmentation
 from bioseg.inference import Predictor, segmenting
 from bioseg.inference.normalising import UNIT, normalised, standard_scale
 from bioseg.study import SegmenterRecipe, Study
-from bioseg.training import Run, Tracker
+from bioseg.training import Run, Tracker, torch_checkpoint
+from bioseg.training.ahead import ahead
 from bioseg.training.borders import closeness
 from bioseg.training.contracts import draft
 from bioseg.training.schedules import Budget, WarmCosine
+from bioseg.training.torch_device import described, device
 from bioseg.training.torch_learner import Learnable, Learner
 
 CHECKPOINT = "last.safetensors"
@@ -28,7 +33,14 @@ Floats = NDArray[np.float32]
 Pair = tuple[Floats, Floats]
 
 
-def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: Sequence[Floats] | None = None) -> Any:
+def fit(
+    study: Study,
+    recipe: SegmenterRecipe,
+    splits: Splits,
+    run: Run,
+    start: Sequence[Floats] | None = None,
+    lessons: Callable[[], Sequence[Pair]] = tuple,
+) -> Any:
     """Fit a network on the samples for fitting.
 
     Parameters
@@ -37,9 +49,13 @@ def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: 
         The samples for choosing draw a curve and one sample prediction; those for scoring are not read.
     run
         Its folder gets `<stage>last.safetensors`. When the file is there, a fit of the same settings and data goes on
-        from it, and ends as one that was never interrupted; one that the clock stops gets its minutes anew.
+        from it, and ends as one that was never interrupted; one that ended is not done again. One that the clock stops
+        gets its minutes anew.
     start
         Weights to begin with, as `get_weights` of a network of the recipe gives them; None: random ones.
+    lessons
+        Gives pairs like those of `pair` with what teachers say in place of the labels; half of the views are of them.
+        Asked only for a recipe with teachers that has steps to take.
 
     Returns
     -------
@@ -54,25 +70,34 @@ def fit(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run, start: 
     """
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
-    framework = _framework(recipe)
+    framework = framework_of(recipe)
     averaged = framework.built(recipe, run.seed)
     if start is not None:
         _start_with(averaged, start, recipe)
-    learner = Learner(framework.learnable(recipe, averaged.get_weights()), recipe)
     kept, made_by = run.checkpoints / f"{run.stage}{CHECKPOINT}", _made_by(study, recipe, splits, run)
-    learner.restore(kept, made_by)
-    pairs = [pair(study, recipe, sample) for sample in splits.fit]
     contract = draft(study, recipe, "fitting")
     predict = framework.predictor(averaged, contract)
-    for done, loss in _epochs(learner, recipe, pairs, run):
-        epoch, checked = -(-learner.steps // recipe.steps), {}
-        if epoch % EPOCHS_BETWEEN_CHECKS == 0 or done == 1:
-            learner.save(kept, made_by)
-        if epoch % EPOCHS_BETWEEN_CHECKS == 0:
-            averaged.set_weights(learner.averaged())
-            checked = _check(study, contract, predict, splits.choose)
-        run.report(epoch, learner.steps, done, {"loss": loss} | checked)
-    averaged.set_weights(learner.averaged())
+    if saved := torch_checkpoint.ended(kept, made_by, run):
+        averaged.set_weights([saved[place].numpy() for place in sorted(saved)])
+    else:
+        learner = Learner(framework.learnable(recipe, averaged.get_weights()), recipe)
+        run.recall(learner.restore(kept, made_by))
+        run.computed[run.stage] = described()
+        framework.place(averaged, device())
+        pools: list[Sequence[Pair]] = [[pair(study, recipe, sample) for sample in splits.fit]]
+        if recipe.teachers:
+            pools.append(lessons())
+        for done, loss in _epochs(learner, recipe, pools, run):
+            epoch, checked = -(-learner.steps // recipe.steps), {}
+            if epoch % EPOCHS_BETWEEN_CHECKS == 0:
+                averaged.set_weights(learner.averaged())
+                checked = _check(study, contract, predict, splits.choose)
+            run.report(epoch, learner.steps, done, {"loss": loss} | checked)
+            if epoch % EPOCHS_BETWEEN_CHECKS == 0:
+                learner.save(kept, made_by, run.notes(done))
+        framework.place(averaged, torch.device("cpu"))
+        averaged.set_weights(learner.averaged())
+        learner.save_average(kept, made_by, run.notes(1))
     _show(contract, predict, splits.choose, run.tracker)
     return averaged
 
@@ -86,8 +111,11 @@ class _Framework(Protocol):
 
     def predictor(self, network: Any, contract: Contract) -> Predictor: ...
 
+    def place(self, network: Any, where: torch.device) -> None: ...
 
-def _framework(recipe: SegmenterRecipe) -> _Framework:
+
+def framework_of(recipe: SegmenterRecipe) -> _Framework:
+    """What builds the networks of a recipe."""
     if recipe.framework == "torch":
         from bioseg.training import torch_segmenter
 
@@ -111,7 +139,7 @@ def _made_by(study: Study, recipe: SegmenterRecipe, splits: Splits, run: Run) ->
 
 
 def _epochs(
-    learner: Learner, recipe: SegmenterRecipe, pairs: Sequence[Pair], run: Run
+    learner: Learner, recipe: SegmenterRecipe, pools: Sequence[Sequence[Pair]], run: Run
 ) -> Iterator[tuple[float, float]]:
     """Train until the budget is used up; yields the share done and mean loss of each epoch, in the end a share of 1.
 
@@ -122,19 +150,29 @@ def _epochs(
     for step in range(learner.steps):
         cosine.rate(step, budget.done(step))
     done, loss = budget.done(learner.steps), float("nan")
-    while done < 1:
-        losses: list[float] = []
-        while len(losses) < recipe.steps and (done := budget.done(learner.steps)) < 1:
-            rate = cosine.rate(learner.steps, done) if recipe.schedule == "cosine" else recipe.learning_rate
-            losses.append(learner.learn(*_batch(pairs, recipe, np.random.default_rng([run.seed, learner.steps])), rate))
-        loss = float(np.mean(losses)) if losses else loss
-        done = budget.done(learner.steps)  # by the clock it may be up only now, with no step left to take
-        yield done, loss
+    with closing(ahead(_batches(pools, recipe, run.seed, learner.steps))) as batches:
+        while done < 1:
+            losses: list[float] = []
+            while len(losses) < recipe.steps and (done := budget.done(learner.steps)) < 1:
+                rate = cosine.rate(learner.steps, done) if recipe.schedule == "cosine" else recipe.learning_rate
+                losses.append(learner.learn(*next(batches), rate))
+            loss = float(np.mean(losses)) if losses else loss
+            done = budget.done(learner.steps)  # by the clock it may be up only now, with no step left to take
+            yield done, loss
 
 
-def _batch(pairs: Sequence[Pair], recipe: SegmenterRecipe, rng: np.random.Generator) -> Pair:
-    """Random views: images (batch, channels, size, size) and targets (batch, 2, size, size), see `pair`."""
-    chosen = [pairs[int(rng.integers(len(pairs)))] for _ in range(recipe.batch)]
+def _batches(pools: Sequence[Sequence[Pair]], recipe: SegmenterRecipe, seed: int, first: int) -> Iterator[Pair]:
+    """Views of each step from the first on, without end; those of a step are the same in every fit of the seed."""
+    return (_batch(pools, recipe, np.random.default_rng([seed, step])) for step in count(first))
+
+
+def _batch(pools: Sequence[Sequence[Pair]], recipe: SegmenterRecipe, rng: np.random.Generator) -> Pair:
+    """Random views: images (batch, channels, size, size) and targets (batch, 2, size, size), see `pair`.
+
+    The pools take turns.
+    """
+    turns = [pools[place % len(pools)] for place in range(recipe.batch)]
+    chosen = [pool[int(rng.integers(len(pool)))] for pool in turns]
     views = [view(image, target, recipe.size, recipe.augmentation, rng) for image, target in chosen]
     image, target = (np.stack(part).transpose(0, 3, 1, 2) for part in zip(*views, strict=True))
     return np.ascontiguousarray(image), np.ascontiguousarray(target)
@@ -155,6 +193,14 @@ def pair(study: Study, recipe: SegmenterRecipe, sample: Sample) -> Pair:
         mask = segmenting.squeezed(mask.astype(np.float32), recipe.size)[..., 0] > 0.5
     weight = 1 + recipe.border * closeness(mask, recipe.border_width) if recipe.border else np.ones(mask.shape)
     return image, np.stack([mask, weight], axis=-1).astype(np.float32)
+
+
+def lesson(recipe: SegmenterRecipe, picture: images.Image, probability: Floats) -> Pair:
+    """Give like `pair`, with the probability (H, W) of the foreground in place of a label and pixels of equal weight.
+
+    For recipes whose views are crops.
+    """
+    return _intensities(picture, recipe), np.stack([probability, np.ones_like(probability)], axis=-1)
 
 
 def _intensities(picture: images.Image, recipe: SegmenterRecipe) -> Floats:

@@ -1,19 +1,19 @@
 """Fit a classifier in torch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bioseg import images
 from bioseg.bundles import Contract
-from bioseg.datasets import Sample, Splits, pixels
+from bioseg.datasets import Sample, Splits, digest, pixels
 from bioseg.datasets.augment_picture import PictureView, picture_view
 from bioseg.errors import DatasetError
 from bioseg.evaluation import classification
@@ -21,10 +21,11 @@ from bioseg.inference import Predictor, classifying
 from bioseg.inference.layout import from_stored, to_stored
 from bioseg.models.torch_classifiers import classifier, logits
 from bioseg.study import ClassifierRecipe, Study
-from bioseg.training import Run, Tracker
+from bioseg.training import Run, Tracker, torch_checkpoint
+from bioseg.training.ahead import ahead
 from bioseg.training.contracts import draft
-from bioseg.training.mixed_precision import mixed
 from bioseg.training.schedules import Budget, one_cycle
+from bioseg.training.torch_device import described, device, mixed
 
 CHECKPOINT = "last.safetensors"
 EPOCHS_BETWEEN_CHECKS = 5
@@ -67,7 +68,8 @@ def fit(
     splits
         The samples for choosing draw a curve and sample predictions; those for scoring are not read.
     run
-        Its folder gets `last.safetensors`, the averaged weights. Of its minutes the head's phase gets a quarter.
+        Its folder gets `<stage>last.safetensors`, the averaged weights; a fit of the same settings and data that ended
+        there is not done again, one that broke off begins anew. Of its minutes the head's phase gets a quarter.
     build
         Like `models.torch_classifiers.classifier`: a sequence with the parts `features` and `head`.
 
@@ -82,21 +84,34 @@ def fit(
     """
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
-    torch.manual_seed(run.seed)
     source = batches(pools(study, splits.fit, SPARE * recipe.side), study, recipe, np.random.default_rng(run.seed))
+    torch.manual_seed(run.seed)
     model = build(recipe.architecture, len(study.classes), recipe.side, pretrained=recipe.pretrained)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
     contract = draft(study, recipe, "fitting")
     predict = _predictor(averaged.module, contract)
-    for epoch, (done, figures) in enumerate(_epochs(model, averaged, recipe, source, run.minutes), start=1):
-        checked = {}
-        if epoch % EPOCHS_BETWEEN_CHECKS == 0:
-            save_file(_state(averaged.module), run.checkpoints / CHECKPOINT)
-            checked = _check(study, contract, predict, splits.choose)
-        run.report(epoch, epoch * recipe.steps, done, figures | checked)
+    kept, made_by = run.checkpoints / f"{run.stage}{CHECKPOINT}", _made_by(study, recipe, splits, run)
+    if saved := torch_checkpoint.ended(kept, made_by, run):
+        averaged.module.load_state_dict(saved)
+    else:
+        run.computed[run.stage] = described()
+        with closing(ahead(source)) as made:
+            for epoch, (done, figures) in enumerate(_epochs(model, averaged, recipe, made, run.minutes), start=1):
+                checked = _check(study, contract, predict, splits.choose) if epoch % EPOCHS_BETWEEN_CHECKS == 0 else {}
+                run.report(epoch, epoch * recipe.steps, done, figures | checked)
+                if epoch % EPOCHS_BETWEEN_CHECKS == 0 or done == 1:
+                    torch_checkpoint.write(kept, averaged.module.state_dict(), made_by, run.notes(done))
+    averaged.to("cpu")
     _show(contract, predict, splits.choose, SPARE * recipe.side, run.tracker)
     return averaged.module.eval()
+
+
+def _made_by(study: Study, recipe: ClassifierRecipe, splits: Splits, run: Run) -> dict[str, str]:
+    """What a fit has to share with the one whose file it takes."""
+    drawn = str(study.drawn.fit) if study.drawn else ""
+    own = {"study": study.name, "recipe": repr(recipe), "seed": str(run.seed)}
+    return own | {"fitted on": digest(splits.fit), "drawn": drawn}
 
 
 def phases(recipe: ClassifierRecipe, minutes: float | None) -> tuple[Phase, ...]:
@@ -128,7 +143,7 @@ def _epochs(
                 if done == 1:
                     break
                 _pace(optimiser, *one_cycle(phase.learning_rate, done))
-                figures.append(_step(model, optimiser, measure, *next(batches)))
+                figures.append(_step(model, optimiser, measure, *(part.to(device()) for part in next(batches))))
                 averaged.update_parameters(model)
                 step += 1
             loss, accuracy = np.mean(figures, axis=0)
@@ -206,14 +221,12 @@ def _view(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random.G
 
 def _predictor(model: nn.Module, contract: Contract) -> Predictor:
     def predict(batch: Floats) -> Floats:
+        where = next(model.parameters()).device
         with torch.inference_mode():
-            return from_stored(model.eval()(torch.from_numpy(to_stored(batch, contract))).numpy(), contract)
+            given = model.eval()(torch.from_numpy(to_stored(batch, contract)).to(where))
+        return from_stored(given.cpu().numpy(), contract)
 
     return predict
-
-
-def _state(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
 
 
 def _check(study: Study, contract: Contract, predict: Predictor, samples: Sequence[Sample]) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """A network that learns step by step in torch, the average of its weights, and the file that it goes on from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from bioseg.errors import InvalidInput
 from bioseg.study import SegmenterRecipe
+from bioseg.training import torch_checkpoint
 from bioseg.training.torch_losses import loss_of
 
 EARLY_AVERAGES = 10
@@ -42,7 +39,7 @@ class Learnable:
 
 
 def channels_last(network: Any) -> None:
-    """Lay the tensors of a network out as a CPU convolves them faster."""
+    """Lay the tensors of a network out as convolutions run faster."""
     network.to(memory_format=torch.channels_last)
 
 
@@ -60,6 +57,7 @@ class Learner:
     def __init__(self, network: Learnable, recipe: SegmenterRecipe) -> None:
         self._run = network.run
         self._recipe = recipe
+        self._device = network.weights[0].device
         # Keras counts the layers of a process in their names; places are the same in each
         self._weights = {f"{place:03}": weight for place, weight in enumerate(network.weights)}
         self._averages = {name: value.detach().clone() for name, value in self._weights.items()}
@@ -78,8 +76,8 @@ class Learner:
         """
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        views = torch.from_numpy(image).to(memory_format=torch.channels_last)
-        loss = loss_of(self._run(views), torch.from_numpy(target), self._recipe.loss)
+        views = torch.from_numpy(image).to(self._device, memory_format=torch.channels_last)
+        loss = loss_of(self._run(views), torch.from_numpy(target).to(self._device), self._recipe.loss)
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()
@@ -89,46 +87,45 @@ class Learner:
 
     def averaged(self) -> list[Floats]:
         """Average of each weight over the steps, in the order of the network's weights, statistics too."""
-        return [value.numpy() for value in self._averages.values()]
+        return [value.cpu().numpy() for value in self._averages.values()]
 
-    def save(self, file: Path, made_by: Mapping[str, str]) -> None:
-        """Write all that a fit goes on from; `made_by` says what fit it is. A file that is there is replaced whole."""
+    def save(self, file: Path, made_by: Mapping[str, str], notes: Mapping[str, str]) -> None:
+        """Write all that a fit goes on from; `made_by` says what fit it is, `notes` how far it came."""
         tensors = {f"weight {name}": value.detach() for name, value in self._weights.items()}
         tensors |= {f"average {name}": value for name, value in self._averages.items()}
         for name, value in self._learning.items():
             tensors |= {f"{moment} {name}": self._optimiser.state[value][moment] for moment in MOMENTS}
-        half_written = file.with_suffix(".part")
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, half_written, {**made_by, "steps": str(self.steps)})
-        half_written.replace(file)
+        torch_checkpoint.write(file, tensors, made_by, {**notes, "steps": str(self.steps)})
 
-    def restore(self, file: Path, made_by: Mapping[str, str]) -> None:
-        """Go on from a saved file when there is one.
+    def save_average(self, file: Path, made_by: Mapping[str, str], notes: Mapping[str, str]) -> None:
+        """Write what `averaged` gives, by place: all that is wanted of a fit that ended."""
+        torch_checkpoint.write(file, self._averages, made_by, notes)
+
+    def restore(self, file: Path, made_by: Mapping[str, str]) -> dict[str, str]:
+        """Go on from a saved file when there is one; gives its notes.
 
         Raises
         ------
         InvalidInput
             When another fit wrote it.
         """
-        with suppress(FileNotFoundError), safe_open(file, "pt") as saved:
-            found = dict(saved.metadata())
-            self.steps = int(found.pop("steps"))
-            if found != made_by:
-                raise InvalidInput(
-                    f"{file} is of a fit with other settings or data: remove it, or name another version"
-                )
-            self._take(saved)
+        try:
+            saved, notes = torch_checkpoint.read(file, made_by)
+        except FileNotFoundError:
+            return {}
+        self.steps = int(notes.pop("steps"))
+        self._take(saved)
+        return notes
 
-    def _take(self, saved: Any) -> None:
+    def _take(self, saved: Mapping[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, value in self._weights.items():
-                value.copy_(saved.get_tensor(f"weight {name}"))
-                self._averages[name].copy_(saved.get_tensor(f"average {name}"))
+                value.copy_(saved[f"weight {name}"])
+                self._averages[name].copy_(saved[f"average {name}"])
         for name, value in self._learning.items():
-            moments = {
-                moment: torch.empty_like(value).copy_(saved.get_tensor(f"{moment} {name}")) for moment in MOMENTS
-            }
-            self._optimiser.state[value] = {"step": torch.tensor(float(self.steps)), **moments}
+            moments = {moment: torch.empty_like(value).copy_(saved[f"{moment} {name}"]) for moment in MOMENTS}
+            step = torch.tensor(float(self.steps), device=value.device)
+            self._optimiser.state[value] = {"step": step, **moments}
 
     def _average(self) -> None:
         """Move the averages towards the weights, far at first: the very first weights are random."""

@@ -9,7 +9,7 @@ from bioseg.inference import Predictor
 from bioseg.inference.layout import from_stored, to_stored
 from bioseg.models.torch_unet import UNet
 from bioseg.study import SegmenterRecipe
-from bioseg.training.mixed_precision import mixed
+from bioseg.training.torch_device import device, mixed
 from bioseg.training.torch_learner import Floats, Learnable, channels_last
 
 
@@ -23,6 +23,7 @@ def learnable(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learnable:
     """Build the network of a recipe that takes the steps, with these weights."""
     network = UNet(recipe.filters, recipe.channels).train()
     network.set_weights(weights)
+    place(network, device())
     channels_last(network)
     learning = {id(parameter) for parameter in network.parameters()}
     kept = [tensor for tensor in network.state_dict(keep_vars=True).values() if tensor.is_floating_point()]
@@ -35,10 +36,17 @@ def learnable(recipe: SegmenterRecipe, weights: Sequence[Floats]) -> Learnable:
 
 
 def predictor(network: UNet, contract: Contract) -> Predictor:
-    """Run a network of `built` as it is at the time of each call."""
+    """Run a network of `built` as it is, and where it lies, at the time of each call."""
 
     def predict(batch: Floats) -> Floats:
+        where = next(network.parameters()).device
         with torch.inference_mode():
-            return from_stored(network(torch.from_numpy(to_stored(batch, contract))).numpy(), contract)
+            given = network(torch.from_numpy(to_stored(batch, contract)).to(where))
+        return from_stored(given.cpu().numpy(), contract)
 
     return predict
+
+
+def place(network: UNet, where: torch.device) -> None:
+    """Move the weights of a network of `built`."""
+    network.to(where)

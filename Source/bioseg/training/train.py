@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from bioseg.study import ClassifierRecipe, Recipe, Study
 from bioseg.telemetry import tracking_server
 from bioseg.training import Progress, Run
 from bioseg.training.contracts import draft
-from bioseg.training.mixed_precision import arithmetic
 from bioseg.training.packing import pack, settle
 
 SEED = 7
@@ -137,10 +137,8 @@ def fit_twice(
     run.tracker.parameters(_parameters(recipe, run))
     first = fit(study, recipe, splits, run, start)
     choice = settle(study, recipe, first, splits)
-    joined, again = (
-        Splits(fit=(*splits.fit, *splits.choose), choose=(), score=splits.score),
-        replace(run, stage="refit_"),
-    )
+    joined = replace(splits, fit=(*splits.fit, *splits.choose), choose=())
+    again = replace(run, stage="refit_")
     if isinstance(recipe, ClassifierRecipe):
         network = fit(study, recipe, joined, again)
     else:
@@ -151,14 +149,15 @@ def fit_twice(
 
 
 def fit(study: Study, recipe: Recipe, splits: Splits, run: Run, start: Weights | None = None) -> Any:
-    """Fit a network in the framework of its recipe; see `segmenter.fit` and `torch_classifier.fit`."""
+    """Fit a network in the framework of its recipe, its teachers first; see `segmenter` and `torch_classifier`."""
     if isinstance(recipe, ClassifierRecipe):
         from bioseg.training import torch_classifier
 
         return torch_classifier.fit(study, recipe, splits, run)
-    from bioseg.training import segmenter
+    from bioseg.training import segmenter, teaching
 
-    return segmenter.fit(study, recipe, splits, run, start)
+    lessons = partial(teaching.lessons, study, recipe, splits, run)
+    return segmenter.fit(study, recipe, splits, run, start, lessons)
 
 
 def recipe_of(study: Study, name: str, epochs: int | None = None) -> Recipe:
@@ -209,7 +208,7 @@ def _provenance(run: Run, command: str) -> dict[str, Any]:
         "command": command,
         "seed": run.seed,
         "minutes": run.minutes,
-        "arithmetic": arithmetic(),
+        "computed": run.computed,
         "tracking_run": run.tracker.name,
         "course": run.course,
     }
