@@ -105,6 +105,11 @@ class ClassifierRecipe:
         Share of the truth that is spread over all classes.
     views
         Ranges of the random views of a class; classes without an entry take the default ones.
+    judged
+        As in the bundle's contract.
+    related
+        How the network learns from the related samples of the study's splits first; of it the new head begins anew.
+        None: it begins with the study's own.
     """
 
     architecture: Literal["resnet18", "resnet50", "vgg16", "cnn", "attention", "cnn_attention"] = "resnet18"
@@ -119,6 +124,8 @@ class ClassifierRecipe:
     averaging: float = 0.98
     smoothing: float = 0.05
     views: Mapping[str, PictureView] = field(default_factory=dict)
+    judged: Literal["whole", "crops"] = "whole"
+    related: "ClassifierRecipe | None" = None
 
 
 Recipe = SegmenterRecipe | ClassifierRecipe

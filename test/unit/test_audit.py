@@ -51,6 +51,14 @@ def test_group_in_two_parts_is_found(photos):
     assert (report.straddling, report.clean) == ((photos[0].group,), False)
 
 
+@pytest.mark.parametrize("part", ["unlabelled", "related"])
+def test_what_a_fit_learns_from_beside_its_own_samples_leaks_too(photos, part):
+    own = replace(split(photos[1:]), **{part: (photos[0],)})
+    assert audit(own).clean
+    leaking = replace(own, **{part: (replace(photos[0], group=own.score[0].group),)})
+    assert audit(leaking).straddling == (own.score[0].group,)
+
+
 def test_same_bytes_in_two_parts_are_found(photos, tmp_path):
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(photos[0].image.read_bytes())

@@ -11,7 +11,7 @@ from bioseg.bundles import Contract
 from bioseg.datasets import synthetic_other
 from bioseg.errors import BundleError
 from bioseg.inference import openvino_runtime
-from bioseg.inference.classifying import Classified, class_probabilities, classify, softmax
+from bioseg.inference.classifying import Classified, class_probabilities, classify, crops, softmax
 from bioseg.policy.admission import admit
 from bioseg.testing import twins
 from bioseg.testing.fakes import fake_classifier
@@ -53,6 +53,41 @@ def test_the_network_sees_a_square_of_colours_in_the_unit_range(name):
 
     class_probabilities(predict, contract(), PICTURES[name])
     assert seen == [((1, 16, 16, 3), np.dtype(np.float32), True)]
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_crops_are_the_picture_its_middle_and_its_corners_each_mirrored_too(height, width):
+    picture = np.arange(height * width, dtype=np.uint16).reshape(height, width)
+    found = crops(picture)
+    down, across = max(1, round(0.8 * height)), max(1, round(0.8 * width))
+    assert [each.shape for each in found] == 2 * [(height, width), *5 * [(down, across)]]
+    assert [corner[y, x] for corner, (y, x) in zip(found[2:6], [(0, 0), (0, -1), (-1, 0), (-1, -1)], strict=True)] == [
+        picture[0, 0],
+        picture[0, -1],
+        picture[-1, 0],
+        picture[-1, -1],
+    ]
+    for each, mirrored in zip(found[:6], found[6:], strict=True):
+        np.testing.assert_array_equal(each[:, ::-1], mirrored)
+
+
+def test_a_contract_of_crops_takes_the_mean_logits_and_the_evidence_of_the_whole():
+    sight = np.random.default_rng(2).normal(size=(12, 2, 2, 3)).astype(np.float32)
+    told = classify(lambda _batch: sight, contract(judged="crops", evidence="place"), PICTURES["colour"])
+    np.testing.assert_allclose(told.probabilities, softmax(sight.mean(axis=(0, 1, 2))), rtol=1e-5)
+    np.testing.assert_array_equal(told.evidence, sight[0])
+
+
+def test_a_contract_of_crops_shows_the_network_all_of_them():
+    seen = []
+
+    def predict(batch):
+        seen.append(batch)
+        return np.zeros((len(batch), 3), np.float32)
+
+    class_probabilities(predict, contract(judged="crops"), PICTURES["gray"])
+    expected = [images.resize_square(crop, 16) for crop in crops(PICTURES["gray"])]
+    np.testing.assert_allclose(seen[0][..., 0] * 255, expected, atol=1e-3)
 
 
 def test_the_network_sees_the_resized_picture():

@@ -183,6 +183,23 @@ def test_brain_labels_are_the_folders(data):
     assert Counter(s.label for s in brain_4class.samples(data)) == dict.fromkeys(brain_4class.LABELS, 12)
 
 
+def test_typed_tumours_are_related_to_brain_mri_but_for_those_that_are_like_one_of_its_slices(tmp_path):
+    twins.brain_mri(tmp_path, count=4)
+    twins.brain_4class(tmp_path, count=4)
+    every = {sample.image for sample in brain_4class.samples(tmp_path)}
+    assert {sample.image for sample in brain_mri.splits(tmp_path).related} == every
+    like = tmp_path / "brain_4class/glioma_tumor/training_gg (1).jpg"
+    Image.open(like).save(tmp_path / "brain_mri/yes/Z.jpg", quality=60)
+    left = {sample.image for sample in brain_mri.splits(tmp_path).related}
+    assert like not in left
+    assert left < every
+
+
+def test_brain_mri_stands_without_typed_tumours(tmp_path):
+    twins.brain_mri(tmp_path, count=4)
+    assert brain_mri.splits(tmp_path).related == ()
+
+
 def test_neighbouring_numbers_of_a_brain_series_are_one_group(data):
     group = {s.image.stem: s.group for s in brain_4class.samples(data)}
     assert group["training_gg (1)"] == group["training_gg (8)"]
@@ -226,7 +243,8 @@ def test_plane_number_is_required_of_a_volume(tmp_path):
 
 def test_every_group_is_scored_in_one_fold_and_fitted_on_in_the_others():
     samples = [replace(sample(f"{n // 2}"), label="ab"[n % 4 // 2]) for n in range(20)]
-    dealt = folds(Splits(tuple(samples[:10]), tuple(samples[10:14]), tuple(samples[14:])), 5)
+    dealt = folds(Splits(tuple(samples[:10]), tuple(samples[10:14]), tuple(samples[14:]), related=(sample("r"),)), 5)
+    assert {each.image for part in dealt for each in part.related} == {sample("r").image}
     assert sorted(s.group for part in dealt for s in part.score) == sorted(s.group for s in samples)
     assert [(len(part.fit), len(part.choose), len(part.score)) for part in dealt] == [(16, 0, 4)] * 5
     assert [set()] * 5 == [{s.group for s in part.fit} & {s.group for s in part.score} for part in dealt]
@@ -329,7 +347,13 @@ def test_challenge_sections_choose_and_score_only(of_kinds):
         f.name: {int(s.image.stem) for s in getattr(of_kinds, f.name) if s.group.startswith("isbi2012/test")}
         for f in fields(Splits)
     }
-    assert numbers == {"fit": set(), "choose": set(range(10)), "score": set(range(10, 30))}
+    assert numbers == {
+        "fit": set(),
+        "choose": set(range(10)),
+        "score": set(range(10, 30)),
+        "unlabelled": set(),
+        "related": set(),
+    }
 
 
 def test_second_picture_of_white_matter_is_for_scoring(of_kinds):

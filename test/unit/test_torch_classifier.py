@@ -130,6 +130,22 @@ def test_the_file_of_another_fit_is_refused(splits, tmp_path):
         torch_classifier.fit(STUDY, short, splits, run(tmp_path, seed=2), Build())
 
 
+def test_a_network_begins_with_what_it_learnt_from_related_samples(splits, tmp_path):
+    related = tuple(sample for sample in splits.fit if sample.label in {"photo", "texture"})
+    first = replace(TINY, epochs=1, steps=3)
+    still = replace(TINY, epochs=1, steps=1, learning_rate=0.0, related=first)
+    found = torch_classifier.fit(STUDY, still, replace(splits, related=related), run(tmp_path), Build())
+    study = replace(STUDY, classes=("photo", "texture"), drawn=None)
+    learnt = torch_classifier.fit(study, first, Splits(related, (), ()), run(tmp_path / "alone"), Build())
+    assert found.head.out_features == len(STUDY.classes)
+    assert torch.equal(found.features[0].weight, learnt.features[0].weight)
+
+
+def test_without_related_samples_there_is_nothing_to_learn_first(splits, tmp_path):
+    with pytest.raises(DatasetError, match="no related samples for kinds"):
+        torch_classifier.fit(STUDY, replace(TINY, related=TINY), splits, run(tmp_path), Build())
+
+
 def test_a_picture_of_each_class_is_kept_with_what_it_is_taken_for(splits, tmp_path):
     own = run(tmp_path)
     torch_classifier.fit(STUDY, replace(TINY, epochs=1, steps=1), splits, own, Build())

@@ -7,7 +7,7 @@ apart that the names do not (`dsb2018`), or to find near-duplicates that belong 
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioseg.errors import DatasetError
@@ -86,13 +86,15 @@ class Sample:
 class Splits:
     """Samples to fit on, to choose with (early stopping, thresholds, temperature) and to score on, never mixed.
 
-    Nobody labelled the `unlabelled` ones: fitted networks can, for another to learn from.
+    Nobody labelled the `unlabelled` ones: fitted networks can, for another to learn from. The `related` ones have
+    labels of another study, for a network to learn from first; none of them is like a sample of the other parts.
     """
 
     fit: tuple[Sample, ...]
     choose: tuple[Sample, ...]
     score: tuple[Sample, ...]
     unlabelled: tuple[Sample, ...] = ()
+    related: tuple[Sample, ...] = ()
 
 
 def part_of(group: str) -> str:
@@ -132,7 +134,8 @@ def folds(splits: Splits, count: int) -> tuple[Splits, ...]:
     ordered = sorted(dealt, key=lambda group: (dealt[group], hashlib.sha256(group.encode()).digest()))
     part = {group: number % count for number, group in enumerate(ordered)}
     return tuple(
-        Splits(
+        replace(
+            splits,
             fit=tuple(sample for sample in everything if part[sample.group] != number),
             choose=(),
             score=tuple(sample for sample in everything if part[sample.group] == number),

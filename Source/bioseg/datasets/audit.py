@@ -59,7 +59,7 @@ def audit(splits: Splits) -> Report:
     DatasetError
         When a file is no readable image.
     """
-    learnt_from = (*splits.fit, *splits.unlabelled)
+    learnt_from = (*splits.fit, *splits.unlabelled, *splits.related)
     parts = (learnt_from, splits.choose, splits.score)
     prints = [fingerprints([sample.image for sample in part]) for part in parts]
     return Report(

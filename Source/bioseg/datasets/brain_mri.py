@@ -6,9 +6,10 @@ licence not stated. The folder names the class: `yes` (tumour) or `no`.
 Patients are unknown: a group is a set of near-duplicate slices, and the reader loads the pixels to find them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
-from bioseg.datasets import Dataset, Sample, Splits, files_in, split_by_group
+from bioseg.datasets import Dataset, Sample, Splits, brain_4class, files_in, split_by_group
 from bioseg.datasets.fingerprints import regroup
 
 NAME = "brain_mri"
@@ -27,6 +28,8 @@ DATASET = Dataset(
     ),
 )
 LABELS = ("no", "yes")
+LIKE = 0.93
+"""Correlation of the thumbnails of slices that are too alike: two sets share patients, and even slices."""
 
 
 def samples(data_dir: Path) -> tuple[Sample, ...]:
@@ -41,5 +44,15 @@ def samples(data_dir: Path) -> tuple[Sample, ...]:
 
 
 def splits(data_dir: Path) -> Splits:
-    """Slices by group: 60 % fit, 15 % choose, 25 % score."""
-    return split_by_group(samples(data_dir))
+    """Slices by group: 60 % fit, 15 % choose, 25 % score; related are the typed tumours that `unlike` leaves."""
+    own = samples(data_dir)
+    return replace(split_by_group(own), related=unlike(own, data_dir))
+
+
+def unlike(own: tuple[Sample, ...], data_dir: Path) -> tuple[Sample, ...]:
+    """Slices of `brain_4class` that are like none of these, none when this copy of the data lacks that set."""
+    if not brain_4class.DATASET.root(data_dir).is_dir():
+        return ()
+    both = regroup((*own, *brain_4class.samples(data_dir)), LIKE)
+    like = {sample.group for sample in both if sample.source == NAME}
+    return tuple(sample for sample in both if sample.source != NAME and sample.group not in like)

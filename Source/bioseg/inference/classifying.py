@@ -11,6 +11,8 @@ from bioseg.errors import BundleError
 from bioseg.inference import Floats, Predictor
 from bioseg.inference.normalising import UNIT, normalised, standard_scale
 
+CROP = 0.8
+
 Float = TypeVar("Float", bound=np.floating)
 
 
@@ -41,7 +43,7 @@ def class_probabilities(predict: Predictor, contract: Contract, image: images.Im
 
 
 def classify(predict: Predictor, contract: Contract, image: images.Image) -> Classified:
-    """Tell the probability of each class, and where the evidence lies.
+    """Tell the probability of each class, and where the evidence lies in the whole picture.
 
     The image is shown to the network as people see it: 8 bits, squeezed to `contract.side`. The logits are divided by
     the contract's temperature (Guo et al., "On calibration of modern neural networks", ICML 2017).
@@ -66,14 +68,35 @@ def classify(predict: Predictor, contract: Contract, image: images.Image) -> Cla
     """
     if contract.side is None:
         raise BundleError(f"{contract.study} {contract.version} names no side: a classifier needs one; export it again")
-    square = images.resize_square(images.to_uint8(image), contract.side)
-    scale = standard_scale(square, contract.channels) if contract.normalisation == "standard" else UNIT
-    output = predict(normalised(square, contract.channels, scale)[np.newaxis])[0]
-    evidence = output if contract.evidence == "place" and output.ndim == 3 and output.size else None
-    logits = output if evidence is None else evidence.mean(axis=(0, 1))
+    picture = images.to_uint8(image)
+    pictures = [picture] if contract.judged == "whole" else crops(picture)
+    squares = [images.resize_square(each, contract.side) for each in pictures]
+    scales = [
+        standard_scale(square, contract.channels) if contract.normalisation == "standard" else UNIT
+        for square in squares
+    ]
+    output = predict(
+        np.stack([normalised(square, contract.channels, scale) for square, scale in zip(squares, scales, strict=True)])
+    )
+    by_place = contract.evidence == "place" and output.ndim == 4 and output.size > 0
+    logits = (output.mean(axis=(1, 2)) if by_place else output).mean(axis=0)
     if logits.shape != (len(contract.classes),):
         raise BundleError(f"{logits.size} logits for {len(contract.classes)} classes: export the bundle again")
-    return Classified(softmax(logits / np.float32(contract.temperature)), evidence)
+    return Classified(softmax(logits / np.float32(contract.temperature)), output[0] if by_place else None)
+
+
+def crops(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Give a picture (H, W[, 3]), its middle and its four corners, `CROP` of its sides each, and all of them mirrored.
+
+    As networks on ImageNet were judged (Krizhevsky et al. 2012), with the whole picture beside them: what lies at the
+    rim of one view lies in the middle of another.
+    """
+    height, width = picture.shape[:2]
+    down, across = max(1, round(CROP * height)), max(1, round(CROP * width))
+    corners = [(top, left) for top in (0, height - down) for left in (0, width - across)]
+    starts = [((height - down) // 2, (width - across) // 2), *corners]
+    upright = [picture, *(picture[top : top + down, left : left + across] for top, left in starts)]
+    return [*upright, *(each[:, ::-1] for each in upright)]
 
 
 def softmax(logits: NDArray[Float]) -> NDArray[Float]:

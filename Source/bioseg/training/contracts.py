@@ -40,6 +40,7 @@ def _classifier(study: Study, recipe: ClassifierRecipe, version: str) -> Contrac
         normalisation="unit",
         side=recipe.side,
         evidence="place" if of_places else "image",
+        judged=recipe.judged,
         classes=study.classes,
         tolerance=PLACE_TOLERANCE if of_places else Contract.model_fields["tolerance"].default,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -95,6 +95,10 @@ def fit(
     if saved := torch_checkpoint.ended(kept, made_by, run):
         averaged.module.load_state_dict(saved)
     else:
+        if recipe.related:
+            features = _related_features(study, recipe.related, splits, run, build)
+            for network in (model, averaged.module):
+                network.get_submodule("features").load_state_dict(features)
         run.computed[run.stage] = described()
         with closing(ahead(source)) as made:
             for epoch, (done, figures) in enumerate(_epochs(model, averaged, recipe, made, run.minutes), start=1):
@@ -105,6 +109,21 @@ def fit(
     averaged.to("cpu")
     _show(contract, predict, splits.choose, SPARE * recipe.side, run.tracker)
     return averaged.module.eval()
+
+
+def _related_features(
+    study: Study, recipe: ClassifierRecipe, splits: Splits, run: Run, build: Builder
+) -> dict[str, torch.Tensor]:
+    """Fit a network on the related samples and give what its features learnt; a refit takes that of the fit before.
+
+    Yosinski et al., "How transferable are features in deep neural networks?", NeurIPS 2014.
+    """
+    if not splits.related:
+        raise DatasetError(f"no related samples for {study.name} to learn from first: this copy of the data lacks them")
+    labels = tuple(sorted({str(sample.label) for sample in splits.related}))
+    first, own = replace(study, classes=labels, drawn=None), replace(run, stage="related_")
+    learnt = fit(first, recipe, Splits(splits.related, (), ()), own, build)
+    return learnt.get_submodule("features").state_dict()
 
 
 def _made_by(study: Study, recipe: ClassifierRecipe, splits: Splits, run: Run) -> dict[str, str]:
