@@ -107,6 +107,8 @@ class ClassifierRecipe:
         Ranges of the random views of a class; classes without an entry take the default ones.
     judged
         As in the bundle's contract.
+    prior
+        How frequent the answers take the classes to be: `even`, as they are drawn, or as `sampled` for fitting.
     related
         How the network learns from the related samples of the study's splits first; of it the new head begins anew.
         None: it begins with the study's own.
@@ -125,6 +127,7 @@ class ClassifierRecipe:
     smoothing: float = 0.05
     views: Mapping[str, PictureView] = field(default_factory=dict)
     judged: Literal["whole", "crops"] = "whole"
+    prior: Literal["even", "sampled"] = "even"
     related: "ClassifierRecipe | None" = None
 
 

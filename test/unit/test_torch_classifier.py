@@ -141,6 +141,17 @@ def test_a_network_begins_with_what_it_learnt_from_related_samples(splits, tmp_p
     assert torch.equal(found.features[0].weight, learnt.features[0].weight)
 
 
+def test_a_network_may_expect_the_classes_as_often_as_they_are_sampled(splits, tmp_path):
+    few = replace(splits, fit=tuple(s for s in splits.fit if s.label in {"photo", "texture"}), choose=())
+    study = replace(STUDY, classes=("photo", "texture"), drawn=None)
+    brief = replace(TINY, epochs=1, steps=1)
+    even = torch_classifier.fit(study, brief, few, run(tmp_path / "even"), Build())
+    sampled = torch_classifier.fit(study, replace(brief, prior="sampled"), few, run(tmp_path / "sampled"), Build())
+    photos = np.mean([sample.label == "photo" for sample in few.fit])
+    expected = np.log([photos, 1 - photos])
+    np.testing.assert_allclose((sampled.head.bias - even.head.bias).detach(), expected, rtol=1e-4)
+
+
 def test_without_related_samples_there_is_nothing_to_learn_first(splits, tmp_path):
     with pytest.raises(DatasetError, match="no related samples for kinds"):
         torch_classifier.fit(STUDY, replace(TINY, related=TINY), splits, run(tmp_path), Build())

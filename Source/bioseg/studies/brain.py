@@ -19,7 +19,7 @@ SMALL = ClassifierRecipe(architecture="cnn_attention", side=96, batch=64, epochs
 
 def _after_types(first: ClassifierRecipe) -> ClassifierRecipe:
     """Let a network learn from typed tumours as this recipe says, then from the study's own slices."""
-    tuning = replace(first, batch=32, epochs=5, learning_rate=first.learning_rate / 4, views=VIEWS)
+    tuning = replace(first, batch=32, epochs=5, learning_rate=first.learning_rate / 4, views=VIEWS, prior="sampled")
     return replace(tuning, related=replace(first, views=TYPES))
 
 

@@ -29,6 +29,7 @@ STUDY = Study(
     accepts=("brain MRI",),
     recipes={
         "default": replace(SMALL, architecture="cnn_attention"),
+        "accurate": replace(SMALL, architecture="cnn_attention", judged="crops"),
         "cnn": SMALL,
         "attention": replace(SMALL, architecture="attention", learning_rate=1e-3),
         "vgg16": replace(SMALL, architecture="vgg16", side=64, steps=5, batch=16, learning_rate=2e-4),

@@ -4,6 +4,8 @@ from bioseg.datasets import isbi2012
 from bioseg.datasets.augment import Augmentation
 from bioseg.study import Promotion, SegmenterRecipe, Study
 
+WIDE = (16, 48, 96, 192, 384)
+
 STUDY = Study(
     name="membrane",
     title="Cell membranes in electron microscopy",
@@ -24,7 +26,9 @@ STUDY = Study(
     promotion=Promotion(metric="dice"),
     recipes={
         "default": SegmenterRecipe(),
-        "accurate": SegmenterRecipe(filters=(16, 48, 96, 192, 384), epochs=40, refit_epochs=18, averaging=0.998),
+        "accurate": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998),
+        "bordered": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998, border=4.0),
+        "taught": SegmenterRecipe(batch=8, averaging=0.998, teachers=3, taught_by="accurate"),
         "seed": SegmenterRecipe(
             architecture="plain_unet",
             filters=(64, 128, 256, 512, 1024),

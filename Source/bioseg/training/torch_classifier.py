@@ -107,8 +107,20 @@ def fit(
                 if epoch % EPOCHS_BETWEEN_CHECKS == 0 or done == 1:
                     torch_checkpoint.write(kept, averaged.module.state_dict(), made_by, run.notes(done))
     averaged.to("cpu")
+    if recipe.prior == "sampled":
+        _expect(averaged.module.get_submodule("head"), study, splits.fit)
     _show(contract, predict, splits.choose, SPARE * recipe.side, run.tracker)
     return averaged.module.eval()
+
+
+def _expect(head: nn.Module, study: Study, samples: Sequence[Sample]) -> None:
+    """Let the logits count with the share of each class among samples, in place of even ones.
+
+    Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities", 2002.
+    """
+    shares = [np.mean([sample.label == name for sample in samples]) for name in study.classes]
+    with torch.no_grad():
+        head.get_parameter("bias").add_(torch.tensor(shares, dtype=torch.float32).log())
 
 
 def _related_features(
