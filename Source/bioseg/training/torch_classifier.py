@@ -61,7 +61,8 @@ def fit(
     """Fit a network on the samples for fitting and the study's drawn pictures.
 
     Each view is drawn evenly over the classes, then over the sources of the class by the square root of their size, so
-    that no large collection stands for a class alone.
+    that no large collection stands for a class alone. Where the recipe says so, the features learn from the related
+    samples first, and the head counts with the share of each class among the samples in the end.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def fit(
     Raises
     ------
     DatasetError
-        When there is no sample to fit on, or one has no label of the study.
+        When there is no sample to fit on, no related one where they are wanted, or one has no label of the study.
     """
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
