@@ -120,7 +120,10 @@ def test_training_with_unknown_names_is_wrong_use(bioseg: Bioseg, data: Path, ar
     ("arguments", "reason"),
     [
         ("--recipe default", "a comparison takes two recipes"),
-        ("--recipe default --recipe nonsense", "no recipe 'nonsense'; there are: default, accurate, bordered, taught, seed"),
+        (
+            "--recipe default --recipe nonsense",
+            "no recipe 'nonsense'; there are: default, accurate, bordered, taught, seed",
+        ),
         ("--recipe default --recipe seed --folds 1", "not in the range"),
     ],
 )
