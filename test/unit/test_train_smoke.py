@@ -149,3 +149,19 @@ def test_a_version_that_exists_is_refused():
 def test_a_version_that_is_no_name_is_refused():
     with pytest.raises(InvalidInput, match="'V 1'"):
         draft(studies.get("membrane"), SEGMENTER, "V 1")
+
+
+@pytest.mark.parametrize(
+    ("study", "recipe", "part", "count"),
+    [
+        ("membrane", "taught", "unlabelled", 30),
+        ("membrane", "default", "unlabelled", None),
+        ("brain", "default", "related", 48),
+    ],
+)
+def test_a_bundle_tells_what_its_network_learnt_from_beside_labelled_samples(data, study, recipe, part, count):
+    own = studies.get(study)
+    origin = packing._origin(own, own.recipes[recipe], own.splits(data))
+    assert origin["images"].get(part) == count
+    assert (part in origin["splits"]) == (count is not None)
+    assert ("brain_4class" in {source["name"] for source in origin["data"]}) == (study == "brain")

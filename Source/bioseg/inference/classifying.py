@@ -70,19 +70,19 @@ def classify(predict: Predictor, contract: Contract, image: images.Image) -> Cla
         raise BundleError(f"{contract.study} {contract.version} names no side: a classifier needs one; export it again")
     picture = images.to_uint8(image)
     pictures = [picture] if contract.judged == "whole" else crops(picture)
-    squares = [images.resize_square(each, contract.side) for each in pictures]
-    scales = [
-        standard_scale(square, contract.channels) if contract.normalisation == "standard" else UNIT
-        for square in squares
-    ]
-    output = predict(
-        np.stack([normalised(square, contract.channels, scale) for square, scale in zip(squares, scales, strict=True)])
-    )
+    output = predict(np.stack([_as_fed(each, contract, contract.side) for each in pictures]))
     by_place = contract.evidence == "place" and output.ndim == 4 and output.size > 0
     logits = (output.mean(axis=(1, 2)) if by_place else output).mean(axis=0)
     if logits.shape != (len(contract.classes),):
         raise BundleError(f"{logits.size} logits for {len(contract.classes)} classes: export the bundle again")
     return Classified(softmax(logits / np.float32(contract.temperature)), output[0] if by_place else None)
+
+
+def _as_fed(picture: NDArray[np.uint8], contract: Contract, side: int) -> Floats:
+    """(side, side, channels) on the scale that the contract names."""
+    square = images.resize_square(picture, side)
+    scale = standard_scale(square, contract.channels) if contract.normalisation == "standard" else UNIT
+    return normalised(square, contract.channels, scale)
 
 
 def crops(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

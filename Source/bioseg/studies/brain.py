@@ -29,7 +29,7 @@ STUDY = Study(
     task="classification",
     classes=brain_mri.LABELS,
     splits=brain_mri.splits,
-    datasets=(brain_mri.DATASET,),
+    datasets=(brain_mri.DATASET, brain_4class.DATASET),
     known_failures=(
         "About one slice in five is told wrongly by fits that never saw its like, with and without a tumour alike.",
         "Its heat map tells where the network reads its evidence off, which need not be where a tumour is.",

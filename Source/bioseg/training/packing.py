@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from bioseg.inference import Predictor, openvino_runtime
 from bioseg.registry import Registry
 from bioseg.runtime import Arm, replay
 from bioseg.settings import usable_cpus
-from bioseg.study import Recipe, Study
+from bioseg.study import ClassifierRecipe, Recipe, Study
 from bioseg.training.choosing import Choice, choose
 from bioseg.training.contracts import draft
 
@@ -127,16 +128,24 @@ def _with_choice(bundle: Bundle, choice: Choice) -> Bundle:
 
 def _origin(study: Study, recipe: Recipe, splits: Splits) -> dict[str, Any]:
     parts = {"fit": splits.fit, "choose": splits.choose, "score": splits.score}
+    beside = _learnt_beside(recipe, splits)
     return {
         "notice": study.notice,
-        "data": _sources(study, (*splits.fit, *splits.choose, *splits.score)),
+        "data": _sources(study, (*splits.fit, *splits.choose, *splits.score, *chain.from_iterable(beside.values()))),
         "limits": list(study.known_failures),
         "recipe": asdict(recipe),
-        "splits": {name: digest(samples) for name, samples in parts.items() if samples},
-        "images": {name: len(samples) for name, samples in parts.items()},
+        "splits": {name: digest(samples) for name, samples in (parts | beside).items() if samples},
+        "images": {name: len(samples) for name, samples in (parts | beside).items()},
         "drawn": {name: str(getattr(study.drawn, name)) for name in parts} if study.drawn else {},
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
+
+
+def _learnt_beside(recipe: Recipe, splits: Splits) -> dict[str, Sequence[Sample]]:
+    """Samples that a fit by this recipe learns from beside the study's labelled ones, by the part of the splits."""
+    if isinstance(recipe, ClassifierRecipe):
+        return {"related": splits.related} if recipe.related else {}
+    return {"unlabelled": splits.unlabelled} if recipe.teachers else {}
 
 
 def _sources(study: Study, samples: Sequence[Sample]) -> list[dict[str, str]]:
