@@ -11,6 +11,7 @@ from bioseg.datasets import Sample, digest, pixels
 from bioseg.errors import DatasetError
 from bioseg.evaluation.report import Curve, Metric, Report, Row, calibration, over_images, points
 from bioseg.inference import Predictor, segmenting
+from bioseg.inference.instances import instances
 from bioseg.study import Study
 
 THRESHOLDS = tuple(tenth / 10 for tenth in range(1, 10))
@@ -19,7 +20,8 @@ OF_OBJECTS = (*OVERLAPS, "thresholded_iou")
 PARTITIONS = (
     " v_rand and v_info: foreground-restricted F-scores (alpha 0.5) of Arganda-Carreras et al. 2015; true regions are"
     " the 4-connected components that the boundary leaves, predicted ones grow until they meet. `_best`: at the"
-    " threshold from 0.1 to 0.9 with the best mean on these very images, so it flatters."
+    " threshold from 0.1 to 0.9 with the best mean on these very images, so it flatters. `_instances`: of the single"
+    " cells that are saved as instances, at the shipped threshold."
 )
 
 
@@ -54,12 +56,13 @@ def evaluate(study: Study, contract: Contract, predict: Predictor, samples: Sequ
     Where it is an object, `thresholded_iou` stands beside the other overlaps, and the means of each source, if several.
     """
     threshold, boundary = contract.threshold, study.foreground_is == "boundary"
-    counts, partitions, tables = [], [], []
+    counts, partitions, cells, tables = [], [], [], []
     for probability, truth in predictions(study, contract, predict, samples):
         counts.append(metrics.confusion_counts(probability > threshold, truth))
         tables.append(metrics.reliability(probability, truth))
         if boundary:
             partitions.append(partition_scores(probability, truth, (*THRESHOLDS, threshold)))
+            cells.append(metrics.rand_and_info_of(instances(probability > threshold, "boundary"), ~truth))
     if not any(count.true_positive + count.false_negative for count in counts):
         raise DatasetError(f"no label image holds {study.foreground_value}, the foreground: name the value they use")
     names = OVERLAPS if boundary else OF_OBJECTS
@@ -72,7 +75,7 @@ def evaluate(study: Study, contract: Contract, predict: Predictor, samples: Sequ
         split=digest(samples),
         n=len(samples),
         computed=how + (PARTITIONS if partitions else ""),
-        metrics=overlaps | (_partitions(np.array(partitions), threshold) if partitions else {}),
+        metrics=overlaps | (_partitions(np.array(partitions), np.array(cells), threshold) if partitions else {}),
         sources=_by_source(samples, [count.dice for count in counts]),
         curves=(_by_threshold(np.array(partitions)) if partitions else {})
         | {"calibration": calibration(np.sum(tables, axis=0))},
@@ -89,13 +92,17 @@ def _by_source(samples: Sequence[Sample], dice: Sequence[float]) -> dict[str, Ro
     return {source: {"n": len(own), "dice": float(np.mean(own))} for source, own in scores.items()}
 
 
-def _partitions(scores: NDArray[np.float64], shipped: float) -> dict[str, Metric]:
-    """Summarise (image, threshold, 2): the last threshold is the shipped one, those before are `THRESHOLDS`."""
+def _partitions(scores: NDArray[np.float64], cells: NDArray[np.float64], shipped: float) -> dict[str, Metric]:
+    """Summarise (image, threshold, 2): the last threshold is the shipped one, those before are `THRESHOLDS`.
+
+    `cells` (image, 2) are the scores of instances.
+    """
     found = {}
     for number, name in enumerate(("v_rand", "v_info")):
         best = int(scores[:, :-1, number].mean(axis=0).argmax())
         found[name] = over_images(scores[:, -1, number], shipped)
         found[f"{name}_best"] = over_images(scores[:, best, number], THRESHOLDS[best])
+        found[f"{name}_instances"] = over_images(cells[:, number], shipped)
     return found
 
 

@@ -8,7 +8,7 @@ from bioseg.metrics.calibration import expected_calibration_error, fit_temperatu
 from bioseg.metrics.classes import confusion_table, roc
 from bioseg.metrics.intervals import Interval, mean_interval, wilson
 from bioseg.metrics.overlap import Counts, confusion_counts
-from bioseg.metrics.partitions import rand_and_info, regions, v_info, v_rand
+from bioseg.metrics.partitions import rand_and_info, rand_and_info_of, regions, v_info, v_rand
 
 __all__ = [
     "Counts",
@@ -20,6 +20,7 @@ __all__ = [
     "mean_interval",
     "negative_log_likelihood",
     "rand_and_info",
+    "rand_and_info_of",
     "regions",
     "reliability",
     "roc",

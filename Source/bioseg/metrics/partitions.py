@@ -25,12 +25,17 @@ def regions(interior: NDArray[np.bool_]) -> NDArray[np.int32]:
     from scipy import ndimage
 
     require_bool(interior)
-    labels, count = ndimage.label(interior)
-    if count == 0:
-        return np.ones(interior.shape, np.int32)
-    rows, columns = ndimage.distance_transform_edt(~interior, return_distances=False, return_indices=True)
-    grown: NDArray[np.int32] = labels[rows, columns]
-    return grown
+    return grown(ndimage.label(interior)[0])
+
+
+def grown(labels: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Let regions, labels (H, W) from 1 on, grow over the background 0 until they meet; see `regions`."""
+    from scipy import ndimage
+
+    if not labels.any():
+        return np.ones(labels.shape, np.int32)
+    rows, columns = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+    return np.asarray(labels[rows, columns], np.int32)
 
 
 def v_rand(pred_labels: NDArray[np.integer], truth_labels: NDArray[np.integer]) -> float:
@@ -84,6 +89,18 @@ def rand_and_info(
     interior = 1 - membrane_probability
     joints = [_joint(regions(interior > threshold), truth_labels) for threshold in thresholds]
     return np.array([(_rand(*joint), _info(*joint)) for joint in joints]).reshape(-1, 2)
+
+
+def rand_and_info_of(labels: NDArray[np.integer], truth_interior: NDArray[np.bool_]) -> tuple[float, float]:
+    """Score cells, labels (H, W) from 1 on and 0 between them, by `v_rand` and `v_info`, as `rand_and_info` does a map.
+
+    Raises InvalidInput when the shapes differ or the truth has no interior.
+    """
+    from scipy import ndimage
+
+    require_bool(truth_interior)
+    joint = _joint(grown(labels), ndimage.label(truth_interior)[0])
+    return _rand(*joint), _info(*joint)
 
 
 def _joint(pred_labels: NDArray[np.integer], truth_labels: NDArray[np.integer]) -> tuple[Shares, Shares, Shares]:
