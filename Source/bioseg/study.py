@@ -51,9 +51,10 @@ class SegmenterRecipe:
         Momentum of the exponential average of the weights; 0: none.
     normalisation
         As in the bundle's contract.
-    teachers, taught_by
-        So many networks of the recipe `taught_by`, each from another seed, say what they see in the study's unlabelled
-        samples, and half of the views are of these. 0: no network teaches this one.
+    judged
+        As in the bundle's contract.
+    taught
+        Whether earlier versions say what they see in the study's unlabelled samples; half of the views are of these.
     """
 
     framework: Literal["keras", "torch"] = "keras"
@@ -75,8 +76,8 @@ class SegmenterRecipe:
     averaging: float = 0.995
     normalisation: Literal["standard", "unit"] = "standard"
     augmentation: Augmentation = field(default_factory=Augmentation)
-    teachers: int = 0
-    taught_by: str = ""
+    judged: Literal["whole", "eightfold"] = "whole"
+    taught: bool = False
 
 
 @dataclass(frozen=True, slots=True)

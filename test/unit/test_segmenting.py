@@ -99,6 +99,16 @@ class TestForegroundProbability:
         expected = np.pad(images.grayscale(image), ((0, 2), (0, 3)), mode="reflect")
         np.testing.assert_allclose(spy.batches[0][0, ..., 0], expected, atol=1e-7)
 
+    def test_a_version_that_judges_eightfold_says_the_mean_over_all_turns(self):
+        image, lit_from_the_left = (
+            picture(16, 16),
+            lambda batch: np.ones_like(batch) * np.linspace(0, 1, batch.shape[2])[:, None],
+        )
+        once = foreground_probability(lit_from_the_left, contract(), image)
+        eight = foreground_probability(lit_from_the_left, contract(judged="eightfold"), image)
+        assert np.ptp(once) == 1
+        np.testing.assert_allclose(eight, 0.5, atol=1e-6)
+
     def test_small_images_run_whole(self):
         spy = Spy()
         foreground_probability(spy, contract(), picture(576, 576))

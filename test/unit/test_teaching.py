@@ -6,17 +6,19 @@ import pytest
 from bioseg import studies
 from bioseg.datasets import isbi2012, pixels
 from bioseg.errors import DatasetError, InvalidInput
+from bioseg.inference import keras_runtime
 from bioseg.inference.eightfold import eightfold
 from bioseg.inference.segmenting import foreground_probability
-from bioseg.study import ClassifierRecipe, SegmenterRecipe
+from bioseg.registry.folder_registry import FolderRegistry
+from bioseg.study import SegmenterRecipe
 from bioseg.testing import twins
 from bioseg.testing.fake_tracker import FakeTracker
-from bioseg.training import Run, segmenter, teaching
-from bioseg.training.contracts import draft
+from bioseg.training import Run, teaching
+from bioseg.training.train import Inheritance, fit, fit_once
 
 TEACHER = SegmenterRecipe(filters=(2, 4), size=32, epochs=1, steps=2, batch=2)
-TAUGHT = replace(TEACHER, filters=(4, 8), teachers=2, taught_by="teacher")
-STUDY = replace(studies.get("membrane"), recipes={"teacher": TEACHER, "kinds": ClassifierRecipe()})
+TAUGHT = replace(TEACHER, filters=(4, 8), taught=True)
+STUDY = studies.get("membrane")
 
 
 @pytest.fixture(scope="module")
@@ -26,39 +28,46 @@ def splits(tmp_path_factory):
     return isbi2012.splits(folder)
 
 
-def run(folder):
+@pytest.fixture(scope="module")
+def teachers(splits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teachers")
+    registry = FolderRegistry(folder / "shipped", folder / "trained")
+    return tuple(
+        fit_once(STUDY, TEACHER, splits, run(folder / f"{seed}", seed), registry, f"t{seed}", "") for seed in (1, 2)
+    )
+
+
+def run(folder, seed=1):
     folder.mkdir(exist_ok=True)
-    return Run(FakeTracker(), lambda _done, _line: None, folder, seed=1)
+    return Run(FakeTracker(), lambda _done, _line: None, folder, seed)
 
 
-def test_lessons_are_what_the_teachers_say_on_average(splits, tmp_path):
-    lessons = teaching.lessons(STUDY, TAUGHT, splits, run(tmp_path))
-    contract = draft(STUDY, TEACHER, "v1")
+def test_lessons_are_what_the_teachers_say_on_average(splits, teachers):
+    lessons = teaching.lessons(TAUGHT, splits, teachers)
     picture = pixels.image(splits.unlabelled[0])
-    said = []
-    for number in (1, 2):
-        own = replace(run(tmp_path / f"{number}"), seed=1 + number)
-        teacher = segmenter.fit(STUDY, TEACHER, splits, own)
-        predict = eightfold(segmenter.framework_of(TEACHER).predictor(teacher, contract))
-        said.append(foreground_probability(predict, contract, picture))
+    said = [
+        foreground_probability(eightfold(keras_runtime.load(teacher, 1)), teacher.contract, picture)
+        for teacher in teachers
+    ]
     assert np.abs(said[0] - said[1]).max() > 0.01
     assert len(lessons) == 2
-    np.testing.assert_allclose(lessons[0][1][..., 0], (said[0] + said[1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(lessons[0][1][..., 0], (said[0] + said[1]) / 2, atol=1e-4)
     assert (lessons[0][1][..., 1] == 1).all()
 
 
-def test_each_teacher_has_its_own_curves_and_file(splits, tmp_path):
-    own = run(tmp_path)
-    teaching.lessons(STUDY, TAUGHT, splits, own)
-    assert set(own.course) == {"teacher1_loss", "teacher2_loss"}
-    assert {file.name for file in tmp_path.iterdir()} == {"teacher1_last.safetensors", "teacher2_last.safetensors"}
+def test_what_the_teachers_say_moves_the_network(splits, teachers, tmp_path):
+    alone, taught = (
+        fit(STUDY, recipe, splits, run(tmp_path / name), Inheritance(teachers=teachers)).get_weights()
+        for name, recipe in (("alone", replace(TAUGHT, taught=False)), ("taught", TAUGHT))
+    )
+    assert any((one != other).any() for one, other in zip(alone, taught, strict=True))
 
 
-def test_without_unlabelled_samples_nobody_teaches(splits, tmp_path):
+def test_without_unlabelled_samples_nobody_teaches(splits, teachers):
     with pytest.raises(DatasetError, match="no unlabelled samples of membrane"):
-        teaching.lessons(STUDY, TAUGHT, replace(splits, unlabelled=()), run(tmp_path))
+        teaching.lessons(TAUGHT, replace(splits, unlabelled=()), teachers)
 
 
-def test_a_classifier_teaches_no_segmenter(splits, tmp_path):
-    with pytest.raises(InvalidInput, match="kinds of membrane is no recipe of a segmenter"):
-        teaching.lessons(STUDY, replace(TAUGHT, taught_by="kinds"), splits, run(tmp_path))
+def test_a_recipe_that_is_taught_wants_a_teacher(splits, tmp_path):
+    with pytest.raises(InvalidInput, match="name one at least with --teacher"):
+        fit(STUDY, TAUGHT, splits, run(tmp_path))

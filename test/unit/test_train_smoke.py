@@ -4,6 +4,8 @@ from datetime import date
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from bioseg import studies
 from bioseg.datasets import isbi2012, kinds
@@ -13,13 +15,14 @@ from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.study import ClassifierRecipe, SegmenterRecipe
 from bioseg.testing import twins
 from bioseg.testing.fake_tracker import FakeTracker
-from bioseg.training import Run, packing
+from bioseg.training import Run, packing, train
 from bioseg.training.contracts import draft
 from bioseg.training.packing import sample_input
 from bioseg.training.train import fit_once, fit_twice, kept_on_failure, new_version, recipe_of
 
 SEGMENTER = SegmenterRecipe(filters=(4, 8), size=32, epochs=5, steps=8, batch=4, averaging=0.5)
 LOSSES = ("loss", "refit_loss")
+HEAD = "head.weight"
 CLASSIFIER = ClassifierRecipe(side=32, epochs=2, steps=4, batch=8)
 
 
@@ -135,6 +138,21 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones():
 
 def test_epochs_replace_the_recipe_s():
     assert recipe_of(studies.get("membrane"), "default", epochs=3).epochs == 3
+
+
+def test_a_fit_of_a_classifier_begins_with_the_weights_of_a_version_and_says_what_fitted_that(data, tmp_path):
+    study, splits, kept = with_few_drawn(studies.get("kinds")), kinds.splits(data), registry(tmp_path)
+    first = fit_once(study, CLASSIFIER, splits, run(tmp_path), kept, "v1", "bioseg train kinds")
+    inherited = train._inherited(kept, study, CLASSIFIER, "v1", ())
+    stored = load_file(first.weights)
+    assert all(torch.equal(stored[name], tensor) for name, tensor in inherited.start.items())
+    still = replace(CLASSIFIER, epochs=1, steps=1, learning_rate=0.0, weight_decay=0.0)
+    (tmp_path / "again").mkdir()
+    second = fit_once(
+        study, still, splits, run(tmp_path / "again"), kept, "v2", "bioseg train kinds --start v1", inherited
+    )
+    assert second.manifest.provenance["inherited"] == {"v1": "bioseg train kinds"}
+    assert torch.equal(load_file(second.weights)[HEAD], stored[HEAD])
 
 
 def test_a_version_is_named_by_date_and_number():

@@ -81,8 +81,9 @@ class Contract(BaseModel):
         over all places are the logits, so that they show where the evidence for a class lies (class activation map,
         Zhou et al. 2016).
     judged
-        Classification: `whole` pictures, or `crops`: the mean logits of the whole picture and five overlapping crops,
-        each of them mirrored as well.
+        `whole` pictures, once. Classification: `crops`, the mean logits of the whole picture and five overlapping
+        crops, each of them mirrored as well. Segmentation: `eightfold`, the mean probability over all flips and quarter
+        turns.
     classes
         Classes in the order of the logits; for segmentation the name of the foreground.
     threshold
@@ -112,7 +113,7 @@ class Contract(BaseModel):
     halo: int = Field(default=0, ge=0, le=LARGEST_SIDE)
     precision: Literal["f32", "bf16", "int8"] = "f32"
     evidence: Literal["image", "place"] = "image"
-    judged: Literal["whole", "crops"] = "whole"
+    judged: Literal["whole", "crops", "eightfold"] = "whole"
     classes: tuple[str, ...] = Field(min_length=1, max_length=LARGEST_SIDE)
     threshold: float = Field(default=0.5, ge=0, le=1)
     most_regions: int | None = Field(default=None, ge=1)

@@ -33,16 +33,18 @@ LOSES_TOO_MUCH = 4
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Stop in time, the schedule with it.")
 @click.option("--name", help="Name of the new version; the date and a number unless told.")
-@click.option("--start", help="Version whose weights a segmenter begins with; random ones unless told.")
+@click.option("--start", help="Version whose weights the fit begins with; random ones unless told.")
+@click.option("--teacher", "teachers", multiple=True, help="Version that teaches one whose recipe is taught.")
 @click.option("--refit", is_flag=True, help="With the chosen settings, fit again on the choosing split too.")
 @SPLIT
-def train(
+def train(  # noqa: PLR0913 - an argument for each option
     study: str,
     recipe: str,
     epochs: int | None,
     minutes: float | None,
     name: str | None,
     start: str | None,
+    teachers: tuple[str, ...],
     split: str | None,
     *,
     refit: bool,
@@ -63,6 +65,7 @@ def train(
         version=name,
         refit=refit,
         start=start,
+        teachers=teachers,
         split=split,
         progress=_draw_progress,
     )

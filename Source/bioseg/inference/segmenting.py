@@ -6,6 +6,7 @@ import numpy as np
 from bioseg.bundles import Contract
 from bioseg.images import Image
 from bioseg.inference import Floats, Predictor
+from bioseg.inference.eightfold import eightfold
 from bioseg.inference.normalising import UNIT, normalised, standard_scale
 from bioseg.inference.tiling import tiled
 
@@ -18,7 +19,8 @@ def foreground_probability(predict: Predictor, contract: Contract, image: Image)
     """Probability that each pixel is foreground.
 
     The image is made gray (unless the network takes colour) and normalised over all its pixels. It is squeezed to
-    `contract.side` when that is set; else it runs whole up to `WHOLE_LIMIT` pixels and in seamless tiles above.
+    `contract.side` when that is set; else it runs whole up to `WHOLE_LIMIT` pixels and in seamless tiles above. That
+    once, or in all flips and quarter turns, whose mean is taken, as `contract.judged` says.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ def foreground_probability(predict: Predictor, contract: Contract, image: Image)
     -------
     (H, W) float32 in [0, 1]; 0 in regions above the threshold beyond `contract.most_regions`.
     """
-    probability = _everywhere(predict, contract, image)
+    turned = eightfold(predict) if contract.judged == "eightfold" else predict
+    probability = _everywhere(turned, contract, image)
     if contract.most_regions is None:
         return probability
     return _largest_regions(probability, contract.threshold, contract.most_regions)

@@ -26,7 +26,7 @@ def load(bundle: Bundle, threads: int) -> Predictor:
     contract = bundle.contract
     inspection.check(bundle.weights)
     torch.set_num_threads(threads)
-    model = segmenter(bundle) if contract.task == "segmentation" else _network(bundle)
+    model = segmenter(bundle) if contract.task == "segmentation" else network(bundle)
 
     def predict(batch: Floats) -> Floats:
         with torch.inference_mode():
@@ -35,7 +35,8 @@ def load(bundle: Bundle, threads: int) -> Predictor:
     return predict
 
 
-def _network(bundle: Bundle) -> nn.Module:
+def network(bundle: Bundle) -> nn.Module:
+    """Open the network of a classifier's bundle. Raises BundleError when it is unknown or the file does not fit it."""
     contract = bundle.contract
     if contract.side is None:
         raise BundleError(f"{bundle.path} names no side: a classifier needs one; export it again")

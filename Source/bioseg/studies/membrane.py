@@ -28,7 +28,7 @@ STUDY = Study(
         "default": SegmenterRecipe(),
         "accurate": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998),
         "bordered": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998, border=4.0),
-        "taught": SegmenterRecipe(batch=8, averaging=0.998, teachers=3, taught_by="accurate"),
+        "taught": SegmenterRecipe(epochs=6, refit_epochs=6, learning_rate=1e-3, taught=True),
         "seed": SegmenterRecipe(
             architecture="plain_unet",
             filters=(64, 128, 256, 512, 1024),

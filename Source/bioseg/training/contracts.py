@@ -61,6 +61,7 @@ def _segmenter(study: Study, recipe: SegmenterRecipe, version: str) -> Contract:
         side=recipe.size if squeezed else None,
         multiple=1 if squeezed else 2 ** (levels - 1),
         halo=0 if squeezed else unet_halo(levels),
+        judged=recipe.judged,
         classes=(study.foreground,),
         most_regions=study.most_regions,
     )

@@ -145,7 +145,7 @@ def _learnt_beside(recipe: Recipe, splits: Splits) -> dict[str, Sequence[Sample]
     """Samples that a fit by this recipe learns from beside the study's labelled ones, by the part of the splits."""
     if isinstance(recipe, ClassifierRecipe):
         return {"related": splits.related} if recipe.related else {}
-    return {"unlabelled": splits.unlabelled} if recipe.teachers else {}
+    return {"unlabelled": splits.unlabelled} if recipe.taught else {}
 
 
 def _sources(study: Study, samples: Sequence[Sample]) -> list[dict[str, str]]:

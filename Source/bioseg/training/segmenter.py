@@ -55,7 +55,7 @@ def fit(
         Weights to begin with, as `get_weights` of a network of the recipe gives them; None: random ones.
     lessons
         Gives pairs like those of `pair` with what teachers say in place of the labels; half of the views are of them.
-        Asked only for a recipe with teachers that has steps to take.
+        Asked only for a recipe that is taught and has steps to take.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def fit(
         run.computed[run.stage] = described()
         framework.place(averaged, device())
         pools: list[Sequence[Pair]] = [[pair(study, recipe, sample) for sample in splits.fit]]
-        if recipe.teachers:
+        if recipe.taught:
             pools.append(lessons())
         for done, loss in _epochs(learner, recipe, pools, run):
             epoch, checked = -(-learner.steps // recipe.steps), {}

@@ -15,7 +15,7 @@ from bioseg import images
 from bioseg.bundles import Contract
 from bioseg.datasets import Sample, Splits, digest, pixels
 from bioseg.datasets.augment_picture import PictureView, picture_view
-from bioseg.errors import DatasetError
+from bioseg.errors import DatasetError, InvalidInput
 from bioseg.evaluation import classification
 from bioseg.inference import Predictor, classifying
 from bioseg.inference.layout import from_stored, to_stored
@@ -57,10 +57,11 @@ def fit(
     splits: Splits,
     run: Run,
     build: Builder = classifier,
+    start: Mapping[str, torch.Tensor] | None = None,
 ) -> nn.Module:
     """Fit a network on the samples for fitting and the study's drawn pictures.
 
-    Each view is drawn evenly over the classes, then over the sources of the class by the square root of their size, so
+    Each view is drawn evenly over the classes, then over the sources of the class by the fourth root of their size, so
     that no large collection stands for a class alone. Where the recipe says so, the features learn from the related
     samples first, and the head counts with the share of each class among the samples in the end.
 
@@ -73,6 +74,8 @@ def fit(
         there is not done again, one that broke off begins anew. Of its minutes the head's phase gets a quarter.
     build
         Like `models.torch_classifiers.classifier`: a sequence with the parts `features` and `head`.
+    start
+        State of a network of the recipe to begin with; None: what `build` gives.
 
     Returns
     -------
@@ -82,12 +85,16 @@ def fit(
     ------
     DatasetError
         When there is no sample to fit on, no related one where they are wanted, or one has no label of the study.
+    InvalidInput
+        When `start` is of another network.
     """
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
     source = batches(pools(study, splits.fit, SPARE * recipe.side), study, recipe, np.random.default_rng(run.seed))
     torch.manual_seed(run.seed)
     model = build(recipe.architecture, len(study.classes), recipe.side, pretrained=recipe.pretrained)
+    if start is not None:
+        _start_with(model, start, recipe)
     model.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
     contract = draft(study, recipe, "fitting")
@@ -112,6 +119,13 @@ def fit(
         _expect(averaged.module.get_submodule("head"), study, splits.fit)
     _show(contract, predict, splits.choose, SPARE * recipe.side, run.tracker)
     return averaged.module.eval()
+
+
+def _start_with(network: nn.Module, state: Mapping[str, torch.Tensor], recipe: ClassifierRecipe) -> None:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InvalidInput(f"what to start from is no {recipe.architecture} of these classes: {error}") from error
 
 
 def _expect(head: nn.Module, study: Study, samples: Sequence[Sample]) -> None:
@@ -245,7 +259,7 @@ def batches(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random
 def _view(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random.Generator) -> tuple[Floats, int]:
     label = list(pools)[rng.integers(len(pools))]
     sources = list(pools[label].values())
-    weights = np.sqrt([len(source) for source in sources])
+    weights = np.power([len(source) for source in sources], 1 / 4)
     source = sources[rng.choice(len(sources), p=weights / weights.sum())]
     ranges = recipe.views.get(study.classes[label], PictureView())
     return picture_view(source[int(rng.integers(len(source)))], recipe.side, ranges, rng), label

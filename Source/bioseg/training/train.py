@@ -1,17 +1,14 @@
 """From the name of a study to a new version of it: fit, choose, score, keep."""
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bioseg import studies
 from bioseg.bundles import Bundle
@@ -28,7 +25,27 @@ from bioseg.training.packing import pack, settle
 
 SEED = 7
 
-Weights = Sequence[NDArray[np.float32]]
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a fit takes from earlier versions.
+
+    Parameters
+    ----------
+    start
+        Weights to begin with, as the network of the recipe takes them; None: random ones.
+    teachers
+        Versions that say what unlabelled samples show, for a recipe that is taught.
+    commands
+        What fitted each of these versions, by its name.
+    """
+
+    start: Any = None
+    teachers: tuple[Bundle, ...] = ()
+    commands: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING = Inheritance()
 
 
 def train(  # noqa: PLR0913 - the options of the command
@@ -42,6 +59,7 @@ def train(  # noqa: PLR0913 - the options of the command
     version: str | None = None,
     refit: bool = False,
     start: str | None = None,
+    teachers: Sequence[str] = (),
     split: str | None = None,
     progress: Progress = lambda _done, _line: None,
 ) -> Bundle:
@@ -59,7 +77,9 @@ def train(  # noqa: PLR0913 - the options of the command
     refit
         With the settings chosen, fit again on the samples for choosing too; that network becomes the bundle.
     start
-        Version whose weights a segmenter begins with; None: random ones.
+        Version whose weights the fit begins with; None: random ones.
+    teachers
+        Versions that teach a segmenter whose recipe says so.
     split
         One of the study's protocols; None: its own splits.
     progress
@@ -84,15 +104,16 @@ def train(  # noqa: PLR0913 - the options of the command
     version = new_version(registry.versions(study.name), version, datetime.now(UTC).date())
     draft(study, recipe, version)
     splits = study.splits(data_dir)
-    beginning = None if start is None else _weights(registry, study, recipe, start)
+    inherited = _inherited(registry, study, recipe, start, teachers)
     options = {"recipe": recipe_name, "split": split, "start": start, "epochs": epochs, "minutes": minutes}
     chosen = [f"--{option} {value}" for option, value in options.items() if value is not None]
+    chosen += [f"--teacher {teacher}" for teacher in teachers]
     command = " ".join(["bioseg train", study.name, *chosen, *(["--refit"] if refit else [])])
     checkpoints = kept_on_failure(settings.state_dir / "training" / study.name / version)
     with tracked(settings, study.name, f"{version} {recipe_name}") as tracker, checkpoints as folder:
         run = Run(tracker, progress, folder, SEED, minutes)
         fitting = fit_twice if refit else fit_once
-        return fitting(study, recipe, splits, run, registry, version, command, beginning)
+        return fitting(study, recipe, splits, run, registry, version, command, inherited)
 
 
 @contextmanager
@@ -111,12 +132,12 @@ def fit_once(
     registry: Registry,
     version: str,
     command: str,
-    start: Weights | None = None,
+    inherited: Inheritance = NOTHING,
 ) -> Bundle:
-    """Fit, choose the settings, score and keep; `command` is what does it again, `start` the weights to begin with."""
+    """Fit, choose the settings, score and keep; `command` is what does it again."""
     run.tracker.parameters(_parameters(recipe, run))
-    network = fit(study, recipe, splits, run, start)
-    provenance = _provenance(run, command)
+    network = fit(study, recipe, splits, run, inherited)
+    provenance = _provenance(run, command, inherited)
     return _kept(run, pack(study, recipe, network, splits, registry, version=version, provenance=provenance))
 
 
@@ -128,36 +149,37 @@ def fit_twice(
     registry: Registry,
     version: str,
     command: str,
-    start: Weights | None = None,
+    inherited: Inheritance = NOTHING,
 ) -> Bundle:
     """Fit and choose the settings, then with them fit on the samples for choosing too, score and keep that network.
 
     A segmenter goes on from the first fit for its `refit_epochs`; a classifier begins anew.
     """
     run.tracker.parameters(_parameters(recipe, run))
-    first = fit(study, recipe, splits, run, start)
+    first = fit(study, recipe, splits, run, inherited)
     choice = settle(study, recipe, first, splits)
     joined = replace(splits, fit=(*splits.fit, *splits.choose), choose=())
     again = replace(run, stage="refit_")
     if isinstance(recipe, ClassifierRecipe):
-        network = fit(study, recipe, joined, again)
+        network = fit(study, recipe, joined, again, inherited)
     else:
-        network = fit(study, replace(recipe, epochs=recipe.refit_epochs), joined, again, first.get_weights())
-    provenance = _provenance(run, command)
+        longer = replace(recipe, epochs=recipe.refit_epochs)
+        network = fit(study, longer, joined, again, replace(inherited, start=first.get_weights()))
+    provenance = _provenance(run, command, inherited)
     bundle = pack(study, recipe, network, joined, registry, version=version, provenance=provenance, choice=choice)
     return _kept(run, bundle)
 
 
-def fit(study: Study, recipe: Recipe, splits: Splits, run: Run, start: Weights | None = None) -> Any:
-    """Fit a network in the framework of its recipe, its teachers first; see `segmenter` and `torch_classifier`."""
+def fit(study: Study, recipe: Recipe, splits: Splits, run: Run, inherited: Inheritance = NOTHING) -> Any:
+    """Fit a network in the framework of its recipe; see `segmenter` and `torch_classifier`."""
     if isinstance(recipe, ClassifierRecipe):
         from bioseg.training import torch_classifier
 
-        return torch_classifier.fit(study, recipe, splits, run)
+        return torch_classifier.fit(study, recipe, splits, run, start=inherited.start)
     from bioseg.training import segmenter, teaching
 
-    lessons = partial(teaching.lessons, study, recipe, splits, run)
-    return segmenter.fit(study, recipe, splits, run, start, lessons)
+    lessons = partial(teaching.lessons, recipe, splits, inherited.teachers)
+    return segmenter.fit(study, recipe, splits, run, inherited.start, lessons)
 
 
 def recipe_of(study: Study, name: str, epochs: int | None = None) -> Recipe:
@@ -181,13 +203,26 @@ def new_version(taken: Collection[str], wanted: str | None, today: date) -> str:
     return wanted
 
 
-def _weights(registry: Registry, study: Study, recipe: Recipe, version: str) -> Weights:
-    """Weights of a version of a segmenter. Raises InvalidInput for a classifier, or a network of another framework."""
+def _inherited(
+    registry: Registry, study: Study, recipe: Recipe, start: str | None, teachers: Sequence[str]
+) -> Inheritance:
+    versions = {version: registry.open(study.name, version) for version in (start, *teachers) if version is not None}
+    return Inheritance(
+        None if start is None else _weights(recipe, versions[start]),
+        tuple(versions[teacher] for teacher in teachers),
+        {version: str(bundle.manifest.provenance["command"]) for version, bundle in versions.items()},
+    )
+
+
+def _weights(recipe: Recipe, bundle: Bundle) -> Any:
+    """Weights of a version. Raises InvalidInput for a network of another framework than the recipe's."""
     if isinstance(recipe, ClassifierRecipe):
-        raise InvalidInput(f"{study.name} is a classification study: its fits start from nothing")
-    bundle = registry.open(study.name, version)
+        from bioseg.inference import torch_runtime
+
+        return torch_runtime.network(bundle).state_dict()
     if bundle.contract.framework != recipe.framework:
-        frameworks = f"{study.name} {version} is of {bundle.contract.framework}, the recipe of {recipe.framework}"
+        named = f"{bundle.contract.study} {bundle.contract.version}"
+        frameworks = f"{named} is of {bundle.contract.framework}, the recipe of {recipe.framework}"
         raise InvalidInput(f"{frameworks}: start from nothing")
     if recipe.framework == "torch":
         from bioseg.inference import torch_runtime
@@ -195,15 +230,14 @@ def _weights(registry: Registry, study: Study, recipe: Recipe, version: str) -> 
         return torch_runtime.segmenter(bundle).get_weights()
     from bioseg.inference import keras_runtime
 
-    weights: Weights = keras_runtime.network(bundle).get_weights()
-    return weights
+    return keras_runtime.network(bundle).get_weights()
 
 
 def _parameters(recipe: Recipe, run: Run) -> dict[str, object]:
     return asdict(recipe) | {"seed": run.seed, "minutes": run.minutes}
 
 
-def _provenance(run: Run, command: str) -> dict[str, Any]:
+def _provenance(run: Run, command: str, inherited: Inheritance) -> dict[str, Any]:
     return {
         "command": command,
         "seed": run.seed,
@@ -211,7 +245,7 @@ def _provenance(run: Run, command: str) -> dict[str, Any]:
         "computed": run.computed,
         "tracking_run": run.tracker.name,
         "course": run.course,
-    }
+    } | ({"inherited": dict(inherited.commands)} if inherited.commands else {})
 
 
 def _kept(run: Run, bundle: Bundle) -> Bundle:
