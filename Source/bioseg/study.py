@@ -35,7 +35,8 @@ class SegmenterRecipe:
     size
         Side of the square, pixels.
     epochs, refit_epochs, steps, batch
-        An epoch is `steps` steps of `batch` views; those of `refit_epochs` go on from a fit, on more samples.
+        An epoch is `steps` steps of `batch` views; those of `refit_epochs` go on from a fit, on more samples. Without
+        epochs a version's weights stay as they are, and are judged as the recipe says.
     learning_rate
         Peak of the schedule.
     schedule

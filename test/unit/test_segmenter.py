@@ -103,6 +103,17 @@ def test_a_fit_begins_with_given_weights(splits, tmp_path):
     np.testing.assert_allclose(found.get_weights()[0], start[0], rtol=1e-6)
 
 
+def test_without_epochs_the_given_weights_stay_as_they_are(splits, tmp_path):
+    start = segmenter.fit(STUDY, replace(TINY, epochs=1, steps=1), splits, run(tmp_path / "start")).get_weights()
+    found = segmenter.fit(STUDY, replace(TINY, epochs=0), splits, run(tmp_path, seed=2), start)
+    assert all((one == other).all() for one, other in zip(found.get_weights(), start, strict=True))
+
+
+def test_a_recipe_without_epochs_wants_a_version_to_begin_with(splits, tmp_path):
+    with pytest.raises(InvalidInput, match="name a version to begin with by --start"):
+        segmenter.fit(STUDY, replace(TINY, epochs=0), splits, run(tmp_path))
+
+
 def test_weights_of_another_network_are_refused(splits, tmp_path):
     with pytest.raises(InvalidInput, match=r"none of unet \(4, 8\)"):
         segmenter.fit(STUDY, TINY, splits, run(tmp_path), [np.zeros(3, np.float32)])

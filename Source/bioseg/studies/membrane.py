@@ -26,7 +26,8 @@ STUDY = Study(
     promotion=Promotion(metric="dice"),
     recipes={
         "default": SegmenterRecipe(),
-        "accurate": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998),
+        "accurate": SegmenterRecipe(epochs=0, refit_epochs=0, judged="eightfold"),
+        "wide": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998),
         "bordered": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998, border=4.0),
         "taught": SegmenterRecipe(epochs=6, refit_epochs=6, learning_rate=1e-3, taught=True),
         "seed": SegmenterRecipe(

@@ -66,10 +66,12 @@ def fit(
     DatasetError
         When there is no sample to fit on.
     InvalidInput
-        When the file is of another fit, or `start` of another network.
+        When the file is of another fit, `start` of another network, or there is neither an epoch nor a start.
     """
     if not splits.fit:
         raise DatasetError(f"no samples to fit {study.name} on: this copy of the data lacks them")
+    if start is None and recipe.epochs == 0 and run.minutes is None:
+        raise InvalidInput(f"this recipe of {study.name} takes no step: name a version to begin with by --start")
     framework = framework_of(recipe)
     averaged = framework.built(recipe, run.seed)
     if start is not None:
