@@ -32,9 +32,6 @@ class PictureView:
         Intensities are raised to a power from exp(-gamma) to exp(gamma).
     contrast, brightness
         Contrast is multiplied by 1 +- contrast, then +- brightness is added. Four in five views change their tones.
-    shading
-        A quarter of the views darken to 1 - shading of their intensity, at most, towards the corner that is farthest
-        from a random place: uneven light, a dark rim.
     blur, noise
         Largest Gaussian blur (pixels) and noise (in units of [0, 1]), each applied to a quarter of the views.
     """
@@ -49,7 +46,6 @@ class PictureView:
     gamma: float = 0.35
     contrast: float = 0.4
     brightness: float = 0.12
-    shading: float = 0.0
     blur: float = 1.3
     noise: float = 0.08
 
@@ -68,21 +64,12 @@ def picture_view(picture: Picture, side: int, ranges: PictureView, rng: np.rando
         values = values ** np.float32(np.exp(rng.uniform(-ranges.gamma, ranges.gamma)))
         mean, gain = values.mean(), np.float32(1 + rng.uniform(-ranges.contrast, ranges.contrast))
         values = (values - mean) * gain + mean + np.float32(rng.uniform(-ranges.brightness, ranges.brightness))
-    if ranges.shading and rng.random() < OCCASIONAL:
-        values = values * _shade(values.shape[:2], rng.uniform(0, ranges.shading), rng)
     if ranges.blur and rng.random() < OCCASIONAL:
         values = np.asarray(cv2.GaussianBlur(values, (0, 0), rng.uniform(0.3, ranges.blur)), np.float32)
     if rng.random() < OCCASIONAL:
         grain = rng.standard_normal(values.shape[:2], np.float32)[..., np.newaxis]
         values = values + np.float32(rng.uniform(0, ranges.noise)) * grain
     return np.clip(values, 0, 1)
-
-
-def _shade(shape: tuple[int, ...], depth: float, rng: np.random.Generator) -> Floats:
-    """Factors (H, W, 1), 1 at a random place, down to 1 - depth with the square of the distance to it."""
-    down, across = (np.linspace(0, 1, length, dtype=np.float32) - np.float32(rng.random()) for length in shape)
-    squares = down[:, np.newaxis] ** 2 + across[np.newaxis] ** 2
-    return np.asarray(1 - depth * squares / squares.max(), np.float32)[..., np.newaxis]
 
 
 def _cropped(picture: Picture, side: int, least_area: float, rng: np.random.Generator) -> Picture:

@@ -51,6 +51,7 @@ STUDY = Study(
     ),
     recipes={
         "default": ClassifierRecipe(epochs=45, views=VIEWS),
+        "brief": ClassifierRecipe(epochs=9, views=VIEWS),
         "vgg16": ClassifierRecipe(architecture="vgg16", batch=16, epochs=60, learning_rate=2e-4, views=VIEWS),
         "accurate": ClassifierRecipe(architecture="resnet50", side=224, epochs=40, views=VIEWS),
         "pretrained": ClassifierRecipe(pretrained=True, side=224, epochs=6, learning_rate=1e-3, views=VIEWS),
