@@ -155,6 +155,11 @@ def test_a_fit_of_a_classifier_begins_with_the_weights_of_a_version_and_says_wha
     assert torch.equal(load_file(second.weights)[HEAD], stored[HEAD])
 
 
+def test_a_teacher_for_a_recipe_that_is_not_taught_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="learns from no teacher"):
+        train._inherited(registry(tmp_path), studies.get("membrane"), SEGMENTER, None, ("v1",))
+
+
 def test_a_version_is_named_by_date_and_number():
     assert new_version(["2026.11.21-1"], None, date(2026, 11, 21)) == "2026.11.21-2"
 

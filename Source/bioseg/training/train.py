@@ -17,7 +17,7 @@ from bioseg.errors import BundleError, InvalidInput
 from bioseg.registry import Registry
 from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.settings import Settings
-from bioseg.study import ClassifierRecipe, Recipe, Study
+from bioseg.study import ClassifierRecipe, Recipe, SegmenterRecipe, Study
 from bioseg.telemetry import tracking_server
 from bioseg.training import Progress, Run
 from bioseg.training.contracts import draft
@@ -206,6 +206,8 @@ def new_version(taken: Collection[str], wanted: str | None, today: date) -> str:
 def _inherited(
     registry: Registry, study: Study, recipe: Recipe, start: str | None, teachers: Sequence[str]
 ) -> Inheritance:
+    if teachers and not (isinstance(recipe, SegmenterRecipe) and recipe.taught):
+        raise InvalidInput("this recipe learns from no teacher: leave --teacher out, or name one that is taught")
     versions = {version: registry.open(study.name, version) for version in (start, *teachers) if version is not None}
     return Inheritance(
         None if start is None else _weights(recipe, versions[start]),
