@@ -53,7 +53,7 @@ def segment(
     _check_stems(files)
     models, study = _open(name, "segmentation")
     arm = models.runtime.version(name, version) if version else models.runtime.champion(name)
-    if tta:
+    if tta and arm.contract.judged != "eightfold":
         arm = dataclasses.replace(arm, predict=eightfold(arm.predict))
     out.mkdir(parents=True, exist_ok=True)
     for file in _watched(files):
