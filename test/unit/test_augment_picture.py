@@ -53,6 +53,27 @@ def test_gray_views_have_three_equal_channels():
     np.testing.assert_array_equal(found[..., 0], found[..., 2])
 
 
+def test_a_shaded_view_darkens_with_the_distance_to_some_place():
+    white = np.full((40, 40, 3), 255, np.uint8)
+    views = [view(white, replace(STILL, shading=0.8), seed) for seed in range(60)]
+    shaded = [each for each in views if np.ptp(each) > 0]
+    assert 5 < len(shaded) < 30
+    assert min(each.min() for each in shaded) >= 0.2 - 1e-6
+    assert all(each.max() > 0.99 for each in shaded)
+    assert all(
+        {np.unravel_index(each[..., 0].argmin(), (24, 24))} <= {(0, 0), (0, 23), (23, 0), (23, 23)} for each in shaded
+    )
+
+
+def test_a_wider_view_shows_the_picture_and_its_mirror_images_half_as_large():
+    square = np.zeros((24, 24, 3), np.uint8)
+    square[:12, :12] = 255
+    seen = [view(square, replace(STILL, wider=1), seed) for seed in range(50)]
+    expected = np.zeros((24, 24))
+    expected[:6, :6] = expected[:6, 18:] = expected[18:, :6] = expected[18:, 18:] = 1
+    assert any(np.allclose(each[..., 0], expected, atol=1e-6) for each in seen)
+
+
 def test_an_inverted_view_is_the_negative():
     np.testing.assert_allclose(view(ranges=replace(STILL, invert=1)), 1 - view(), atol=1e-6)
 

@@ -97,10 +97,10 @@ def test_without_pretrained_weights_there_is_one_phase():
     assert (phase.parts, phase.learning_rate, phase.steps) == (("features", "head"), 1e-2, 40)
 
 
-def test_classes_are_drawn_evenly_and_sources_by_the_root_of_their_size():
+def test_classes_are_drawn_evenly_and_sources_by_the_fourth_root_of_their_size():
     red, green = np.zeros((2, 20, 20, 3), np.uint8)
     red[..., 0] = green[..., 1] = 200
-    pools = {0: {"large": [red] * 64, "small": [green] * 4}, 6: {"one": [green]}}
+    pools = {0: {"large": [red] * 256, "small": [green]}, 6: {"one": [green]}}
     recipe = replace(TINY, side=16, views={STUDY.classes[0]: PictureView(gray=0)})
     batches = torch_classifier.batches(pools, STUDY, recipe, np.random.default_rng(0))
     labels, reds = Counter(), Counter()
@@ -109,7 +109,7 @@ def test_classes_are_drawn_evenly_and_sources_by_the_root_of_their_size():
         labels.update(label.tolist())
         reds.update((mean[:, 0] > mean[:, 1]).tolist())
     assert labels[0] / labels.total() == pytest.approx(0.5, abs=0.05)
-    # the roots are 8 and 2
+    # the roots are 4 and 1
     assert reds[True] / reds.total() == pytest.approx(0.8, abs=0.06)
 
 

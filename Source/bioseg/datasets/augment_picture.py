@@ -23,6 +23,9 @@ class PictureView:
     ----------
     least_area
         The view covers this share of the picture at least, with sides up to 4:3 apart; three in ten views cover all.
+    wider
+        Probability that the picture is seen with its mirror images beside and below it, so that all in it is half as
+        large: a field of view wider than any that a source has.
     rotation
         The picture is turned by up to this many degrees either way, its edge repeated outside.
     flip_horizontal, flip_vertical, transpose, gray, invert
@@ -32,11 +35,15 @@ class PictureView:
         Intensities are raised to a power from exp(-gamma) to exp(gamma).
     contrast, brightness
         Contrast is multiplied by 1 +- contrast, then +- brightness is added. Four in five views change their tones.
+    shading
+        A quarter of the views darken to 1 - shading of their intensity, at most, towards the corner that is farthest
+        from a random place: uneven light, a dark rim.
     blur, noise
         Largest Gaussian blur (pixels) and noise (in units of [0, 1]), each applied to a quarter of the views.
     """
 
     least_area: float = 0.2
+    wider: float = 0.0
     rotation: float = 0.0
     flip_horizontal: float = 0.5
     flip_vertical: float = 0.5
@@ -46,12 +53,16 @@ class PictureView:
     gamma: float = 0.35
     contrast: float = 0.4
     brightness: float = 0.12
+    shading: float = 0.0
     blur: float = 1.3
     noise: float = 0.08
 
 
 def picture_view(picture: Picture, side: int, ranges: PictureView, rng: np.random.Generator) -> Floats:
     """Draw one random view: RGB picture (H, W, 3) of 0 to 255 -> (side, side, 3) in [0, 1]."""
+    if ranges.wider and rng.random() < ranges.wider:
+        height, width = picture.shape[:2]
+        picture = np.asarray(cv2.copyMakeBorder(picture, 0, height, 0, width, cv2.BORDER_REFLECT), np.uint8)
     view = _mirrored(_cropped(picture, side, ranges.least_area, rng), ranges, rng)
     if ranges.rotation:
         view = _rotated(view, rng.uniform(-ranges.rotation, ranges.rotation))
@@ -64,12 +75,21 @@ def picture_view(picture: Picture, side: int, ranges: PictureView, rng: np.rando
         values = values ** np.float32(np.exp(rng.uniform(-ranges.gamma, ranges.gamma)))
         mean, gain = values.mean(), np.float32(1 + rng.uniform(-ranges.contrast, ranges.contrast))
         values = (values - mean) * gain + mean + np.float32(rng.uniform(-ranges.brightness, ranges.brightness))
+    if ranges.shading and rng.random() < OCCASIONAL:
+        values = values * _shade(values.shape[:2], rng.uniform(0, ranges.shading), rng)
     if ranges.blur and rng.random() < OCCASIONAL:
         values = np.asarray(cv2.GaussianBlur(values, (0, 0), rng.uniform(0.3, ranges.blur)), np.float32)
     if rng.random() < OCCASIONAL:
         grain = rng.standard_normal(values.shape[:2], np.float32)[..., np.newaxis]
         values = values + np.float32(rng.uniform(0, ranges.noise)) * grain
     return np.clip(values, 0, 1)
+
+
+def _shade(shape: tuple[int, ...], depth: float, rng: np.random.Generator) -> Floats:
+    """Factors (H, W, 1), 1 at a random place, down to 1 - depth with the square of the distance to it."""
+    down, across = (np.linspace(0, 1, length, dtype=np.float32) - np.float32(rng.random()) for length in shape)
+    squares = down[:, np.newaxis] ** 2 + across[np.newaxis] ** 2
+    return np.asarray(1 - depth * squares / squares.max(), np.float32)[..., np.newaxis]
 
 
 def _cropped(picture: Picture, side: int, least_area: float, rng: np.random.Generator) -> Picture:

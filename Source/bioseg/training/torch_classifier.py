@@ -61,7 +61,7 @@ def fit(
 ) -> nn.Module:
     """Fit a network on the samples for fitting and the study's drawn pictures.
 
-    Each view is drawn evenly over the classes, then over the sources of the class by the square root of their size, so
+    Each view is drawn evenly over the classes, then over the sources of the class by the fourth root of their size, so
     that no large collection stands for a class alone. Where the recipe says so, the features learn from the related
     samples first, and the head counts with the share of each class among the samples in the end.
 
@@ -259,7 +259,7 @@ def batches(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random
 def _view(pools: Pools, study: Study, recipe: ClassifierRecipe, rng: np.random.Generator) -> tuple[Floats, int]:
     label = list(pools)[rng.integers(len(pools))]
     sources = list(pools[label].values())
-    weights = np.sqrt([len(source) for source in sources])
+    weights = np.power([len(source) for source in sources], 1 / 4)
     source = sources[rng.choice(len(sources), p=weights / weights.sum())]
     ranges = recipe.views.get(study.classes[label], PictureView())
     return picture_view(source[int(rng.integers(len(source)))], recipe.side, ranges, rng), label
