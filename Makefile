@@ -122,8 +122,8 @@ picture: setup ## with `make serve` running, take the README's pictures of the p
 	$(BIN)/python test/picture.py http://$(HOST):$(PORT) docs
 
 train: $(VENV)/everything ## fit the models of all studies again (BIOSEG_DATA_DIR names the datasets)
-	fitted="$$($(BIN)/bioseg train membrane --refit)" && \
-		$(BIN)/bioseg train membrane --recipe accurate --start "$${fitted##*/}" --refit
+	$(BIN)/bioseg train membrane --refit
+	$(BIN)/bioseg train membrane --recipe accurate --refit
 	$(BIN)/bioseg train lung
 	$(BIN)/bioseg train skin
 	$(BIN)/bioseg train brain --refit

@@ -105,7 +105,7 @@ def test_wrong_use_ends_with_2_and_says_what_is_allowed(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ("--recipe nonsense", "no recipe 'nonsense'; there are: default, accurate, wide, bordered, taught, seed"),
+        ("--recipe nonsense", "no recipe 'nonsense'; there are: default, accurate, eightfold, taught, seed"),
         ("--name Nonsense", "version 'Nonsense' is no name"),
         ("--split nonsense", "membrane has no split 'nonsense' beside its own; there are: none"),
     ],
@@ -122,7 +122,7 @@ def test_training_with_unknown_names_is_wrong_use(bioseg: Bioseg, data: Path, ar
         ("--recipe default", "a comparison takes two recipes"),
         (
             "--recipe default --recipe nonsense",
-            "no recipe 'nonsense'; there are: default, accurate, wide, bordered, taught, seed",
+            "no recipe 'nonsense'; there are: default, accurate, eightfold, taught, seed",
         ),
         ("--recipe default --recipe seed --folds 1", "not in the range"),
     ],

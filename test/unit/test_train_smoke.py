@@ -132,7 +132,7 @@ def test_the_checkpoints_of_a_fit_that_breaks_are_left(tmp_path):
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidInput, match="there are: default, accurate, wide, bordered, taught, seed"):
+    with pytest.raises(InvalidInput, match="there are: default, accurate, eightfold, taught, seed"):
         recipe_of(studies.get("membrane"), "fast")
 
 

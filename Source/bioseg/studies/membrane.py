@@ -4,7 +4,7 @@ from bioseg.datasets import isbi2012
 from bioseg.datasets.augment import Augmentation
 from bioseg.study import Promotion, SegmenterRecipe, Study
 
-WIDE = (16, 48, 96, 192, 384)
+WIDER = (12, 40, 80, 160, 320)
 
 STUDY = Study(
     name="membrane",
@@ -25,10 +25,9 @@ STUDY = Study(
     ),
     promotion=Promotion(metric="dice"),
     recipes={
-        "default": SegmenterRecipe(),
-        "accurate": SegmenterRecipe(epochs=0, refit_epochs=0, judged="eightfold"),
-        "wide": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998),
-        "bordered": SegmenterRecipe(filters=WIDE, epochs=40, refit_epochs=18, averaging=0.998, border=4.0),
+        "default": SegmenterRecipe(epochs=23, refit_epochs=25, batch=16, border=4.0),
+        "accurate": SegmenterRecipe(filters=WIDER, epochs=30, refit_epochs=35, batch=8, border=4.0),
+        "eightfold": SegmenterRecipe(epochs=0, refit_epochs=0, judged="eightfold"),
         "taught": SegmenterRecipe(epochs=6, refit_epochs=6, learning_rate=1e-3, taught=True),
         "seed": SegmenterRecipe(
             architecture="plain_unet",
