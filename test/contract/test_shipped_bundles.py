@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(file.parent for file in (ROOT / "data/models").glob("*/*/bundle.json"))
 EXAMPLES = sorted((ROOT / "application/static/examples").glob("section-*.png"))
 RUNTIMES = {"openvino": openvino_runtime, "keras": keras_runtime, "torch": torch_runtime}
-ACCURATE = "2026.11.26-1"
+ACCURATE = "2026.11.26-3"
 MEASURED = ("membrane", "kinds", "lung", "skin", "brain", "brain-types")
 MIB = 2**20
 
@@ -100,20 +100,22 @@ class TestOnRealImages:
     def reports(self, platform, measure):
         return {name: measure(platform.runtime.champion(name)) for name in MEASURED}
 
-    @pytest.mark.parametrize(("figure", "least"), [("v_rand", 0.96), ("v_info", 0.98), ("dice", 0.80)])
+    @pytest.mark.parametrize(("figure", "least"), [("v_rand", 0.975), ("v_info", 0.985), ("dice", 0.81)])
     def test_membranes_are_found_in_sections_never_trained_on(self, reports, figure, least):
         assert reports["membrane"]["metrics"][figure]["mean"] >= least
 
-    def test_eight_views_of_a_section_find_more_of_them(self, platform, measure, reports):
-        eightfold = measure(platform.runtime.version("membrane", ACCURATE))["metrics"]
-        assert eightfold["v_rand"]["mean"] >= 0.975
-        assert eightfold["v_info"]["mean"] > reports["membrane"]["metrics"]["v_info"]["mean"]
+    def test_the_accurate_version_finds_more_of_them(self, platform, measure, reports):
+        accurate = measure(platform.runtime.version("membrane", ACCURATE))["metrics"]
+        assert accurate["v_rand"]["mean"] >= 0.985
+        assert accurate["v_info"]["mean"] > reports["membrane"]["metrics"]["v_info"]["mean"]
 
     def test_the_screen_tells_membranes_from_everything_else(self, reports):
         screen = reports["kinds"]["screens"]["membrane"]["metrics"]
 
-        assert screen["balanced_accuracy"]["mean"] >= 0.99
+        assert screen["balanced_accuracy"]["mean"] >= 0.995
+        assert screen["rejected"]["mean"] >= 0.995
         assert screen["asked"]["mean"] <= 0.03
+        assert reports["kinds"]["metrics"]["ece"]["mean"] <= 0.03
 
     @pytest.mark.parametrize(
         ("name", "figure", "least"),
