@@ -35,7 +35,7 @@ def draw() -> Mapping[str, bytes]:
     sepia = np.stack([gray, 0.94 * gray + 8, 0.85 * gray + 14], axis=-1).astype(np.uint8)
     deep = membrane_section(43)[0][:225].astype(np.uint16) * 37 + 900
     return {
-        "section.png": _file(membrane_section(46)[0], "PNG"),
+        "section.png": _file(membrane_section(47)[0], "PNG"),
         "odd.png": _file(membrane_section(50)[0][:157, :211], "PNG"),
         "deep.tif": _file(deep, "TIFF", compression="tiff_adobe_deflate"),
         "sepia.png": _file(sepia, "PNG"),
@@ -47,9 +47,10 @@ def draw() -> Mapping[str, bytes]:
 
 
 def _doubtful() -> np.ndarray:
-    """A section that fades into a smooth slope: the screen is not sure."""
-    slope = np.linspace(40, 230, 256)[:, None]
-    return (0.3 * membrane_section(60)[0] + 0.7 * slope).astype(np.uint8)
+    """A section that ends before its frame does, at a smooth slope: the screen is not sure."""
+    picture = np.repeat(np.linspace(40, 230, 256)[:, None], 256, axis=1).astype(np.uint8)
+    picture[:, :224] = membrane_section(60)[0][:, :224]
+    return picture
 
 
 def _chart() -> np.ndarray:
