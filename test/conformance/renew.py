@@ -47,7 +47,7 @@ def draw() -> Mapping[str, bytes]:
 
 
 def _doubtful() -> np.ndarray:
-    """A section that ends before its frame does, at a smooth slope: the screen is not sure."""
+    """A section that gives way to a smooth slope before its frame ends: the screen is not sure."""
     picture = np.repeat(np.linspace(40, 230, 256)[:, None], 256, axis=1).astype(np.uint8)
     picture[:, :224] = membrane_section(60)[0][:, :224]
     return picture

@@ -22,8 +22,9 @@ def whole_seed(square):
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("shape", [(40, 60, 3), (8, 300, 3), (1, 1, 3)])
-def test_a_view_is_a_square_of_intensities(shape, seed):
-    found = view(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8), PictureView(), seed)
+@pytest.mark.parametrize("ranges", [PictureView(), PictureView(wider=1, shading=0.9)], ids=["usual", "wider"])
+def test_a_view_is_a_square_of_intensities(shape, ranges, seed):
+    found = view(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8), ranges, seed)
     assert found.shape == (24, 24, 3)
     assert found.dtype == np.float32
     assert 0 <= found.min() <= found.max() <= 1
@@ -58,7 +59,11 @@ def test_a_shaded_view_darkens_with_the_distance_to_some_place():
     views = [view(white, replace(STILL, shading=0.8), seed) for seed in range(60)]
     shaded = [each for each in views if np.ptp(each) > 0]
     assert 5 < len(shaded) < 30
-    assert min(each.min() for each in shaded) >= 0.2 - 1e-6
+    assert 0.2 - 1e-6 <= min(each.min() for each in shaded) < 0.4
+    for each in shaded:
+        lightest, row = np.unravel_index(each[..., 0].argmax(), (24, 24))[1], each[0, :, 0]
+        assert (np.diff(row[lightest:]) <= 0).all()
+        assert (np.diff(row[: lightest + 1]) >= 0).all()
     assert all(each.max() > 0.99 for each in shaded)
     assert all(
         {np.unravel_index(each[..., 0].argmin(), (24, 24))} <= {(0, 0), (0, 23), (23, 0), (23, 23)} for each in shaded
@@ -72,6 +77,15 @@ def test_a_wider_view_shows_the_picture_and_its_mirror_images_half_as_large():
     expected = np.zeros((24, 24))
     expected[:6, :6] = expected[:6, 18:] = expected[18:, :6] = expected[18:, 18:] = 1
     assert any(np.allclose(each[..., 0], expected, atol=1e-6) for each in seen)
+
+
+def test_a_quarter_of_the_views_are_wider_when_told():
+    left = np.zeros((24, 24, 3), np.uint8)
+    left[:, :12] = 255
+    seen = [view(left, replace(STILL, wider=0.25), seed) for seed in range(400)]
+    both_sides = [each[:, 0].min() > 0.9 and each[:, -1].min() > 0.9 and each.min() == 0 for each in seen]
+    # three views in ten are of the whole; of a part of the mirrored picture other halves may be seen
+    assert 0.25 * 0.3 - 0.05 <= np.mean(both_sides) <= 0.25
 
 
 def test_an_inverted_view_is_the_negative():

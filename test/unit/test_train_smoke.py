@@ -77,6 +77,19 @@ def test_fitting_twice_joins_the_samples_for_choosing_and_keeps_the_settings(dat
     assert "score_dice" in own.tracker.points[-1][1]
 
 
+def test_a_recipe_without_steps_keeps_a_version_s_weights_and_judges_by_eight_views(data, tmp_path):
+    study, splits, kept = studies.get("membrane"), isbi2012.splits(data), registry(tmp_path)
+    first = fit_once(study, SEGMENTER, splits, run(tmp_path), kept, "v1", "bioseg train membrane")
+    eightfold = replace(SEGMENTER, epochs=0, refit_epochs=0, judged="eightfold")
+    inherited = train._inherited(kept, study, eightfold, "v1", ())
+    (tmp_path / "again").mkdir()
+    second = fit_twice(study, eightfold, splits, run(tmp_path / "again"), kept, "v2", "", inherited)
+    assert (first.path / "model.onnx").read_bytes() == (second.path / "model.onnx").read_bytes()
+    assert (first.contract.judged, second.contract.judged) == ("whole", "eightfold")
+    dice = [bundle.manifest.metrics["metrics"]["dice"]["mean"] for bundle in (first, second)]
+    assert dice[0] != dice[1]
+
+
 def test_a_segmenter_of_torch_in_colour_goes_from_images_to_a_scored_bundle_that_reloads(data, tmp_path):
     study = studies.get("skin")
     recipe = replace(SEGMENTER, framework="torch", channels=3, view="resize")

@@ -60,6 +60,12 @@ def test_views_of_every_class_stray_as_far():
     assert {name: view.contrast for name, view in views.items()} == dict.fromkeys(KINDS.classes, 0.8)
 
 
+def test_no_view_loses_all_contrast_or_light():
+    strongest = applied(KINDS, KINDS.recipes["default"], {"augmentation": 2.0}).views
+    assert max(max(view.contrast, view.shading) for view in strongest.values()) < 1
+    assert strongest["membrane EM"].gamma == 2 * KINDS.recipes["default"].views["membrane EM"].gamma
+
+
 def test_the_code_of_a_recipe_makes_the_recipe():
     recipe = replace(applied(MEMBRANE, TINY, {"augmentation": 0.5}), loss="focal")
     names = {type(each).__name__: type(each) for each in (recipe, recipe.augmentation)}

@@ -24,8 +24,8 @@ class PictureView:
     least_area
         The view covers this share of the picture at least, with sides up to 4:3 apart; three in ten views cover all.
     wider
-        Probability that the picture is seen with its mirror images beside and below it, so that all in it is half as
-        large: a field of view wider than any that a source has.
+        Probability that the picture is seen with its mirror images beside and below it, of which the view is cut then:
+        all in it is half as large where the view covers them all, as in a field of view wider than any source's.
     rotation
         The picture is turned by up to this many degrees either way, its edge repeated outside.
     flip_horizontal, flip_vertical, transpose, gray, invert
@@ -36,7 +36,7 @@ class PictureView:
     contrast, brightness
         Contrast is multiplied by 1 +- contrast, then +- brightness is added. Four in five views change their tones.
     shading
-        A quarter of the views darken to 1 - shading of their intensity, at most, towards the corner that is farthest
+        A quarter of the views lose up to this share of their intensity towards the corner that is farthest
         from a random place: uneven light, a dark rim.
     blur, noise
         Largest Gaussian blur (pixels) and noise (in units of [0, 1]), each applied to a quarter of the views.

@@ -7,12 +7,12 @@ from bioseg.datasets import kinds, synthetic_other
 from bioseg.datasets.augment_picture import PictureView
 from bioseg.study import ClassifierRecipe, Drawn, Promotion, Study
 
-# Of the sources each shows its own field of view; other laboratories' images may show four times the area.
+# Each source shows a field of view of its own; images of other laboratories may show four times the area.
 ANY = PictureView(invert=0.1, shading=0.7, wider=0.25)
 UPRIGHT = replace(ANY, flip_vertical=0.1)
 ANY_WAY_UP = replace(ANY, transpose=0.5)
-# Other laboratories differ in stain, dose, focus and pixel size, and only five volumes are at hand. Scanning
-# microscopes show membranes bright on dark, and only one image here is of that sort.
+# Other laboratories differ in stain, dose, focus and pixel size, and only five volumes are at hand. Some scanning
+# micrographs show membranes bright on dark, and only one such image is fitted on.
 EM = replace(
     ANY_WAY_UP,
     least_area=0.1,
@@ -53,7 +53,7 @@ STUDY = Study(
         " drawn cracks and cobwebs pass for membranes.",
         "Electron microscopy unlike all sources may be refused: of eight images of HeLa cells none was accepted by a"
         " network that had seen no such cell.",
-        "Of chest X-rays turned by 30 degrees seven in ten are refused, of quarters cut out of brain MRI one in three.",
+        "Of chest X-rays turned by 30 degrees seven in ten are refused, of the middles of brain MRI one in three.",
         "An image of a kind that no source shows, such as CT or ultrasound, is told as one of the known kinds.",
     ),
     promotion=Promotion(metric="accuracy"),

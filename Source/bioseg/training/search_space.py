@@ -55,9 +55,13 @@ FACTORS = ("augmentation", "width")
 
 STRAYING = {
     Augmentation: ("shift", "shear", "zoom", "elastic", "gain", "bias", "gamma", "colour", "shading", "blur", "noise"),
-    PictureView: ("gamma", "contrast", "brightness", "blur", "noise"),
+    PictureView: ("gamma", "contrast", "brightness", "shading", "blur", "noise"),
 }
 """What the strength of views multiplies: no probabilities, and no turns, which membranes allow all."""
+
+SHARES = ("contrast", "shading")
+LARGEST_SHARE = 0.9
+"""Of contrast or light: a view that loses all shows nothing, one that loses more is a negative."""
 
 
 def space_of(study: Study, recipe: Recipe) -> Space:
@@ -94,7 +98,10 @@ def as_code(recipe: Recipe) -> str:
 
 
 def _strayed(view: View, strength: float) -> View:
-    return replace(view, **{name: strength * getattr(view, name) for name in STRAYING[type(view)]})
+    strayed = {name: strength * getattr(view, name) for name in STRAYING[type(view)]}
+    if isinstance(view, PictureView):
+        strayed |= {name: min(strayed[name], max(LARGEST_SHARE, getattr(view, name))) for name in SHARES}
+    return replace(view, **strayed)
 
 
 def _nearest(value: Value, each: Range | Options) -> Value:
