@@ -21,8 +21,8 @@ STUDY = Study(
     known_failures=(
         "A membrane cut obliquely is missed over some tens of pixels, so that two cells become one, large ones mostly.",
         "Fitted on one stack of fly neurons alone: on another laboratory's slices of fly medulla, with pixels of 8 nm, "
-        "V_rand is .83 to .84 in place of .98 to .99. Other tissues pass the screen too, and how good their masks are is "
-        "not known.",
+        "V_rand is .83 to .84 in place of .98 to .99. Other tissues pass the screen too, and how good their masks are "
+        "is not known.",
     ),
     promotion=Promotion(metric="dice"),
     recipes={
