@@ -73,8 +73,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     models = folder / "models"
     fit_for_a_moment(folder / "checkpoints", models)
     shutil.copytree(SHIPPED / "kinds", models / "kinds")
-    champions = json.loads((SHIPPED / CHAMPIONS).read_text())
-    (models / CHAMPIONS).write_text(json.dumps(champions | {"membrane": WORSE}))
+    screen = json.loads((SHIPPED / CHAMPIONS).read_text())["kinds"]
+    (models / CHAMPIONS).write_text(json.dumps({"kinds": screen, "membrane": WORSE}))
     return {
         "BIOSEG_MODELS_DIR": str(models),
         "BIOSEG_STATE_DIR": str(folder / "state"),
