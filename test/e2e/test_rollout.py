@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bioseg import images, studies
+from bioseg import analysis, bundles, images, studies
 from bioseg.datasets import isbi2012, pixels
+from bioseg.inference import openvino_runtime
 from bioseg.models import keras_torch_backend
 from bioseg.registry.folder_registry import CHAMPIONS, FolderRegistry
+from bioseg.runtime import Arm
 from bioseg.study import SegmenterRecipe
 from bioseg.testing.fake_tracker import FakeTracker
 from bioseg.testing.installations import Installation, command, serving
@@ -35,7 +37,8 @@ pytestmark = [
     pytest.mark.skipif("BIOSEG_DATA_DIR" not in os.environ, reason="BIOSEG_DATA_DIR is not set"),
 ]
 SHIPPED = Path(__file__).parents[2] / "data/models"
-BETTER, WORSE = json.loads((SHIPPED / CHAMPIONS).read_text())["membrane"], "worse"
+SERVED = json.loads((SHIPPED / CHAMPIONS).read_text())
+SCREEN, BETTER, WORSE = SERVED["kinds"], SERVED["membrane"], "worse"
 STEPS = 10
 SQUARE = 256
 FOLLOWED_SECONDS = 5.0
@@ -49,13 +52,22 @@ Truths = Mapping[bytes, bytes]
 
 @pytest.fixture(scope="module")
 def sections() -> tuple[Pictures, Truths]:
-    """Quarters of the sections that no network was fitted on, turned and mirrored; and the true masks by pixels."""
-    pictures, truths = [], {}
+    """Quarters of the sections that no network was fitted on, turned and mirrored; and the true masks by pixels.
+
+    Those that the screen accepts: a refusal says nothing of a rollout.
+    """
+    bundle = bundles.read(SHIPPED / "kinds" / SCREEN)
+    screen, study = Arm(bundle, openvino_runtime.load(bundle, 2)), studies.get("membrane")
+    pictures, truths, refused = [], {}, 0
     for sample in isbi2012.splits(Path(os.environ["BIOSEG_DATA_DIR"])).score:
         both = pixels.image(sample), pixels.foreground(sample, isbi2012.MEMBRANE)
         for picture, truth in zip(*(_views(each) for each in both), strict=True):
+            if analysis.screen(screen, study, picture).verdict != "accept":
+                refused += 1
+                continue
             pictures.append(images.encode_png(picture))
             truths[picture.tobytes()] = images.encode_mask(truth)
+    assert refused <= len(pictures) / 20
     random.Random(0).shuffle(pictures)
     return pictures, truths
 
@@ -73,8 +85,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     models = folder / "models"
     fit_for_a_moment(folder / "checkpoints", models)
     shutil.copytree(SHIPPED / "kinds", models / "kinds")
-    screen = json.loads((SHIPPED / CHAMPIONS).read_text())["kinds"]
-    (models / CHAMPIONS).write_text(json.dumps({"kinds": screen, "membrane": WORSE}))
+    (models / CHAMPIONS).write_text(json.dumps({"kinds": SCREEN, "membrane": WORSE}))
     return {
         "BIOSEG_MODELS_DIR": str(models),
         "BIOSEG_STATE_DIR": str(folder / "state"),
