@@ -117,7 +117,7 @@ def _product(
         return pictures.probability_uint8(probability)
     if what == "overlay":
         return pictures.overlay(pictures.to_uint8(image), mask)
-    return instances(mask, study.foreground_is)
+    return instances(probability, mask, study.foreground_is)
 
 
 def _write(out: Path, name: str, what: str, pages: list[NDArray[Any]]) -> None:

@@ -62,7 +62,7 @@ def evaluate(study: Study, contract: Contract, predict: Predictor, samples: Sequ
         tables.append(metrics.reliability(probability, truth))
         if boundary:
             partitions.append(partition_scores(probability, truth, (*THRESHOLDS, threshold)))
-            cells.append(metrics.rand_and_info_of(instances(probability > threshold, "boundary"), ~truth))
+            cells.append(metrics.rand_and_info_of(instances(probability, probability > threshold, "boundary"), ~truth))
     if not any(count.true_positive + count.false_negative for count in counts):
         raise DatasetError(f"no label image holds {study.foreground_value}, the foreground: name the value they use")
     names = OVERLAPS if boundary else OF_OBJECTS
