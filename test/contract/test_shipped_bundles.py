@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +13,23 @@ from bioseg.inference import keras_runtime, openvino_runtime, torch_runtime
 from bioseg.platform import open_platform
 from bioseg.runtime import Arm, replay
 from bioseg.settings import Settings
+from bioseg.training.precision import MAY_LOSE, TOLERANCE
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(file.parent for file in (ROOT / "data/models").glob("*/*/bundle.json"))
 EXAMPLES = sorted((ROOT / "application/static/examples").glob("section-*.png"))
 RUNTIMES = {"openvino": openvino_runtime, "keras": keras_runtime, "torch": torch_runtime}
+IN_8_BITS = [folder for folder in SHIPPED if bundles.read(folder).contract.precision == "int8"]
 ACCURATE = "2026.11.26-3"
+REPLAY = """
+import sys
+from pathlib import Path
+from bioseg import bundles
+from bioseg.inference import openvino_runtime
+bundle = bundles.read(Path(sys.argv[1]))
+given, expected = bundle.sample()
+print(abs(openvino_runtime.load(bundle, 1)(given) - expected).max())
+"""
 MEASURED = ("membrane", "kinds", "lung", "skin", "brain", "brain-types")
 MIB = 2**20
 
@@ -45,14 +58,18 @@ class TestBundle:
     @pytest.mark.parametrize("technology", ["openvino", "own"])
     def test_reproduces_its_sample(self, folder, technology):
         bundle = bundles.read(folder)
+        if technology == "own" and bundle.contract.precision != "f32":
+            pytest.skip("the weights in their own framework are the float ones that it was made from")
         runtime = RUNTIMES[bundle.contract.framework if technology == "own" else technology]
 
         replay(Arm(bundle, runtime.load(bundle, 2)))
 
     def test_promises_at_most_the_agreed_difference(self, folder):
         contract = bundles.read(folder).contract
-        # evidence by place is no answer yet: that is its mean, which the next test holds to the same difference
-        assert contract.tolerance <= (1e-3 if contract.evidence == "place" else 1e-4)
+        # evidence by place is no answer yet: that is its mean, which the next test holds to the same difference;
+        # what is between two steps of 8 bits goes either way in another runtime
+        agreed = TOLERANCE if contract.precision == "int8" else 1e-3 if contract.evidence == "place" else 1e-4
+        assert contract.tolerance <= agreed
 
     def test_answers_with_at_most_the_agreed_difference(self, folder):
         bundle = bundles.read(folder)
@@ -61,6 +78,19 @@ class TestBundle:
         if bundle.contract.evidence == "place":
             difference = difference.mean(axis=(1, 2))
         assert np.abs(difference).max() <= 1e-4
+
+
+@pytest.mark.parametrize("folder", IN_8_BITS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+@pytest.mark.parametrize("instructions", ["AVX512_CORE", "AVX2"])
+def test_8_bits_answer_alike_on_cpus_without_instructions_for_them(folder, instructions):
+    replayed = subprocess.run(
+        [sys.executable, "-c", REPLAY, folder],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": instructions},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(replayed.stdout) <= 1e-4
 
 
 def test_nothing_but_bundles_ships_beside_the_names_of_the_champions():
@@ -107,14 +137,17 @@ class TestOnRealImages:
     def reports(self, platform, measure):
         return {name: measure(platform.runtime.champion(name)) for name in MEASURED}
 
-    @pytest.mark.parametrize(("figure", "least"), [("v_rand", 0.975), ("v_info", 0.983), ("dice", 0.81)])
+    @pytest.mark.parametrize(
+        ("figure", "least"),
+        [("v_rand", 0.985), ("v_info", 0.988), ("v_rand_instances", 0.987), ("v_info_instances", 0.99), ("dice", 0.82)],
+    )
     def test_membranes_are_found_in_sections_never_trained_on(self, reports, figure, least):
         assert reports["membrane"]["metrics"][figure]["mean"] >= least
 
-    def test_the_accurate_version_finds_more_of_them(self, platform, measure, reports):
-        accurate = measure(platform.runtime.version("membrane", ACCURATE))["metrics"]
-        assert accurate["v_rand"]["mean"] >= 0.984
-        assert accurate["v_info"]["mean"] > reports["membrane"]["metrics"]["v_info"]["mean"]
+    def test_what_serves_loses_next_to_nothing_against_the_accurate_version(self, platform, measure, reports):
+        accurate, serves = measure(platform.runtime.version("membrane", ACCURATE)), reports["membrane"]
+        for figure in ("dice", "v_rand"):
+            assert serves["metrics"][figure]["mean"] >= accurate["metrics"][figure]["mean"] - MAY_LOSE[figure]
 
     def test_the_screen_tells_membranes_from_everything_else(self, reports):
         screen = reports["kinds"]["screens"]["membrane"]

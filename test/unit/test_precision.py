@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from bioseg import studies
 from bioseg.datasets import isbi2012, kinds
@@ -71,6 +72,16 @@ def test_weights_and_activations_are_8_bits_wide(made):
     weights = {types[names[0]] for names in read if names[0] in types}
     activations = {types[names[2]] for names in read if names[0] not in types}
     assert (weights, activations) == ({TensorProto.INT8}, {TensorProto.UINT8})
+
+
+def test_weights_take_half_of_the_range_so_that_16_bits_hold_the_sum_of_two_products(made):
+    graph = onnx.load(made[1].bundle.onnx).graph
+    eight_bits = [
+        tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    largest = [int(np.abs(numpy_helper.to_array(tensor).astype(int)).max()) for tensor in eight_bits]
+    assert largest
+    assert 2 * 255 * max(largest) < 2**15
 
 
 def test_it_says_what_it_was_made_from_and_what_it_lost(made):
