@@ -12,16 +12,17 @@ HERE = Path(__file__).parent
 UPLOADS = HERE / "uploads"
 PICTURES = HERE / "golden"
 ANSWERS: dict[str, Any] = json.loads((PICTURES / "answers.json").read_text())
-"""`versions` by study, then `segment`, `refused` and `classify`: what is expected, by the file name of the upload."""
+"""`versions` by study, `precision` of `membrane`, then what is expected by the file name of the upload: `segment`,
+`refused` and `classify`."""
 
 DIFFERING_PIXELS = 1e-5
-"""Share of a mask's pixels that may differ between machines which compute in float32."""
+"""Share of a mask's pixels that may differ between machines which compute in the precision of the golden answers."""
 PROBABILITY_STEP = 1
 """How much an 8-bit probability may differ there."""
 SCORE = 1e-3
 """How much a probability of the screen or of a class may differ."""
 REDUCED_IOU = 0.999
-"""Intersection over union that a mask keeps when the server computes in less than float32."""
+"""Intersection over union that a mask keeps when the server computes in another precision."""
 
 
 def upload(name: str) -> bytes:

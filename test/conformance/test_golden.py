@@ -33,7 +33,7 @@ def test_the_mask_is_the_golden_one(server: Server, segmented: Segmented) -> Non
     name, answer = segmented
     mask, expected = server.picture(answer["mask_url"]), golden.picture(name, "mask")
     assert expected.shape == mask.shape
-    if answer["precision"] == "f32":
+    if answer["precision"] == ANSWERS["precision"]:
         assert golden.differing(expected, mask) <= golden.DIFFERING_PIXELS
     else:
         assert golden.iou(expected, mask) >= golden.REDUCED_IOU
@@ -41,7 +41,7 @@ def test_the_mask_is_the_golden_one(server: Server, segmented: Segmented) -> Non
 
 def test_the_probability_is_the_golden_one(server: Server, segmented: Segmented) -> None:
     name, answer = segmented
-    if answer["precision"] != "f32":
+    if answer["precision"] != ANSWERS["precision"]:
         pytest.skip(f"computed in {answer['precision']}: masks are compared, by their overlap")
     probability = server.picture(f"/api/v1/requests/{answer['id']}/probability.png").astype(int)
     assert np.abs(probability - golden.picture(name, "probability")).max() <= golden.PROBABILITY_STEP
