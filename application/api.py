@@ -9,7 +9,7 @@ from flask import Response, request
 from werkzeug.datastructures import FileStorage
 
 from application import context, schemas, traffic
-from application.openapi import PNG, problems
+from application.openapi import PNG, TIFF, problems
 from bioseg import records, service
 from bioseg.database.tables import RequestRecord
 from bioseg.errors import InvalidInput
@@ -37,7 +37,7 @@ def segment(form: schemas.SegmentForm) -> schemas.Segmentation | Response:
     traffic.note(record.id, record.timings_ms)
     if request.accept_mimetypes.best_match(["application/json", PNG]) != PNG:
         return schemas.Segmentation.of(record)
-    response = _png(record, "mask")
+    response = _kept(records.picture(context.platform(), record, "mask"), PNG)
     response.headers.update({"Bioseg-Id": record.id, "Bioseg-Arm": record.arm, "Bioseg-Version": record.version})
     return response
 
@@ -97,7 +97,19 @@ def picture(request_id: str, what: Picture) -> Response:
     probability 255 where it is certain, and the overlay the image with the mask tinted. The heat map lies over the
     image, red where most of the evidence for the told class is.
     """
-    return _png(_find(request_id), what)
+    return _kept(records.picture(context.platform(), _find(request_id), what), PNG)
+
+
+@api.get("/requests/<id:request_id>/instances.tif")
+@api.output(FileSchema(type="string", format="binary"), content_type=TIFF)
+@api.doc(responses=problems(404))
+def instances(request_id: str) -> Response:
+    """Number the cells, or objects, in the mask of one of your requests.
+
+    A TIFF of the upload's own width and height after EXIF rotation: 0 for none, else 1 to the number of things. Where
+    the foreground is a boundary, each cell has its share of it.
+    """
+    return _kept(records.numbered(context.platform(), _find(request_id)), TIFF)
 
 
 @api.post("/requests/<id:request_id>/feedback")
@@ -155,9 +167,9 @@ def _find(request_id: str) -> RequestRecord:
     return records.find(context.platform(), request_id, context.caller().sees)
 
 
-def _png(record: RequestRecord, what: Picture) -> Response:
+def _kept(data: bytes, mimetype: str) -> Response:
     """Answer a picture that the caller's own browser may keep, and must ask about again."""
-    response = Response(records.picture(context.platform(), record, what), mimetype=PNG)
+    response = Response(data, mimetype=mimetype)
     response.cache_control.private, response.cache_control.no_cache = True, True
     response.add_etag()
     response.make_conditional(request)

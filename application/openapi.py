@@ -11,6 +11,7 @@ from application import access, csrf, schemas, schemas_review
 from application.errors import MEDIA_TYPE
 
 PNG = "image/png"
+TIFF = "image/tiff"
 COOKIE = "bioseg"
 COMPONENTS = "#/components/schemas/"
 OPERATORS = "Operators"

@@ -227,6 +227,7 @@ class Record(BaseModel):
     mask_url: str | None
     overlay_url: str | None
     probability_url: str | None
+    instances_url: str | None
     heatmap_url: str | None
 
     @classmethod
@@ -237,6 +238,7 @@ class Record(BaseModel):
         shown: dict[str, Any] = {name: getattr(record, name) for name in (*same, *also)}
         pictures = ("image", "mask", "overlay", "probability", "heatmap")
         shown |= {f"{what}_url": _url(record, what) for what in pictures}
+        shown["instances_url"] = shown["mask_url"] and url_for("api.instances", request_id=record.id)
         shown |= {"error": record.detail, "screen": Screen.of(record), "feedback": _feedback_of(record)}
         shown["resources"] = {name: getattr(record, name) for name in Resources.model_fields}
         shown["tracking"] = record.mlflow_run and {"run": record.mlflow_run, "step": record.mlflow_step}

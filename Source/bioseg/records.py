@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 from bioseg import images, studies
 from bioseg.database import engine, moves, requests, tasks
 from bioseg.database.tables import RequestRecord
+from bioseg.decoding import stacks
 from bioseg.errors import BlobNotFound, InvalidInput, StoreUnavailable, UnknownRequest
+from bioseg.inference.instances import instances
 from bioseg.pictures import key_of
 from bioseg.platform import Platform
 
@@ -179,6 +181,22 @@ def picture(platform: Platform, record: RequestRecord, what: Picture) -> bytes:
     if key is None:
         raise BlobNotFound(f"request {record.id} has no {what}")
     return platform.pictures.get(key)
+
+
+def numbered(platform: Platform, record: RequestRecord) -> bytes:
+    """Number the things in the stored mask of a request, as TIFF; see `inference.instances`.
+
+    They are made of the stored probability at each call: they take longer than a network does, and few ask for them.
+
+    Raises
+    ------
+    BlobNotFound
+        As `picture` does for a mask.
+    """
+    mask = _pixels(platform, record, "mask") > 0
+    probability = _pixels(platform, record, "probability").astype(np.float32) / np.float32(255)
+    things = instances(probability, mask, studies.get(record.study).foreground_is)
+    return stacks.encode([things])
 
 
 def _pixels(platform: Platform, record: RequestRecord, what: Picture) -> images.Image:

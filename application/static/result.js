@@ -76,13 +76,13 @@ function timings(milliseconds) {
 }
 
 function downloads(record) {
-  return ["mask", "overlay", "probability", "heatmap", "image"]
+  return ["mask", "overlay", "probability", "instances", "heatmap", "image"]
     .filter((what) => record[`${what}_url`])
     .map((what) =>
       element("a", {
         className: "plain",
         href: record[`${what}_url`],
-        download: `${record.study}-${record.id.slice(0, 8)}-${what}.png`,
+        download: `${record.study}-${record.id.slice(0, 8)}-${record[`${what}_url`].split("/").pop()}`,
         textContent: `Download ${what}`,
       }),
     );

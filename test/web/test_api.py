@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tifffile
 from flask import Flask
 from flask.testing import FlaskClient
+from scipy import ndimage
 from werkzeug.test import TestResponse
 
 from bioseg import images, studies
@@ -67,6 +69,15 @@ def test_the_probability_exceeds_half_where_the_mask_is(client: FlaskClient, upl
     probability, mask = pixels(client, f"{base}/probability.png"), pixels(client, f"{base}/mask.png")
     assert probability[mask == 255].min() >= 127.5
     assert probability[mask == 0].max() <= 128
+
+
+def test_the_instances_number_the_cells_of_the_mask(client: FlaskClient, upload: Post, section: bytes) -> None:
+    record = client.get(f"/api/v1/requests/{upload(section).json['id']}").json
+    answer = client.get(record["instances_url"])
+    labels, mask = tifffile.imread(io.BytesIO(answer.data)), pixels(client, record["mask_url"])
+    regions, count = ndimage.label(mask == 0)
+    assert [answer.mimetype, labels.shape, labels.max()] == ["image/tiff", mask.shape, count]
+    assert len(set(zip(labels[regions > 0].tolist(), regions[regions > 0].tolist(), strict=True))) == count > 1
 
 
 def test_a_caller_that_accepts_png_gets_the_mask_itself(client: FlaskClient, upload: Post, section: bytes) -> None:

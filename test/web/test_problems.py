@@ -231,15 +231,15 @@ def test_a_wrong_address_or_method_is_a_problem_document_too(
     assert_problem(client.open(path, method=method), status)
 
 
-@pytest.mark.parametrize("path", ["", "/mask.png", "/overlay.png", "/probability.png", "/image.png"])
+@pytest.mark.parametrize("path", ["", "/mask.png", "/overlay.png", "/probability.png", "/image.png", "/instances.tif"])
 def test_an_unknown_request_is_not_found(client: FlaskClient, path: str) -> None:
     assert_problem(client.get(f"/api/v1/requests/{NO_ID}{path}"), 404, "urn:bioseg:problem:unknown-request")
 
 
-@pytest.mark.parametrize("what", ["mask", "overlay", "probability"])
-def test_a_refused_request_has_no_mask(client: FlaskClient, upload: Post, photo: bytes, what: str) -> None:
+@pytest.mark.parametrize("picture", ["mask.png", "overlay.png", "probability.png", "instances.tif"])
+def test_a_refused_request_has_no_mask(client: FlaskClient, upload: Post, photo: bytes, picture: str) -> None:
     request = upload(photo).json["instance"]
-    assert_problem(client.get(f"{request}/{what}.png"), 404, "urn:bioseg:problem:blob-not-found")
+    assert_problem(client.get(f"{request}/{picture}"), 404, "urn:bioseg:problem:blob-not-found")
 
 
 def test_a_full_queue_says_when_to_come_back(make_platform: Callable[..., Platform], section: bytes) -> None:
