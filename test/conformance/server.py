@@ -90,7 +90,7 @@ class Server:
         self._ids.clear()
 
 
-def pixels(png: bytes) -> NDArray[Any]:
-    """Decode a PNG; one of 1 bit gives 0 and 255."""
-    with Image.open(io.BytesIO(png)) as image:
+def pixels(picture: bytes) -> NDArray[Any]:
+    """Decode a PNG or TIFF; one of 1 bit gives 0 and 255."""
+    with Image.open(io.BytesIO(picture)) as image:
         return np.asarray(image.convert("L") if image.mode == "1" else image)

@@ -45,6 +45,13 @@ def test_the_overlay_tints_the_foreground_only(server: Server, answer: dict[str,
     np.testing.assert_array_equal(mask == 255, overlay[..., 0] != overlay[..., 1])
 
 
+def test_the_instances_number_more_than_one_cell(server: Server, answer: dict[str, Any]) -> None:
+    cells = server.picture(f"/api/v1/requests/{answer['id']}/instances.tif")
+    assert cells.shape == (SIDE, SIDE)
+    assert set(np.unique(cells)) == set(range(1, int(cells.max()) + 1))
+    assert cells.max() > 1
+
+
 def test_a_caller_that_accepts_png_gets_the_mask_itself(server: Server, answer: dict[str, Any], section: bytes) -> None:
     png = server.upload(section, headers={"Accept": "image/png"})
     assert [200, "image/png"] == [png.status_code, png.headers["Content-Type"]]
