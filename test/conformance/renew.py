@@ -33,16 +33,16 @@ def draw() -> Mapping[str, bytes]:
     """Files by name: sections of several sizes, depths, colours and formats, a chart, and something in between."""
     exif = Image.Exif()
     exif[ORIENTATION] = QUARTER_TURN
-    gray = membrane_section(71, 192)[0][:160].astype(float)
+    gray = membrane_section(83, 192)[0][:160].astype(float)
     sepia = np.stack([gray, 0.94 * gray + 8, 0.85 * gray + 14], axis=-1).astype(np.uint8)
-    deep = membrane_section(43)[0][:225].astype(np.uint16) * 37 + 900
+    deep = membrane_section(82)[0][:225].astype(np.uint16) * 37 + 900
     return {
-        "section.png": _file(membrane_section(47)[0], "PNG"),
-        "odd.png": _file(membrane_section(50)[0][:157, :211], "PNG"),
+        "section.png": _file(membrane_section(80)[0], "PNG"),
+        "odd.png": _file(membrane_section(81)[0][:157, :211], "PNG"),
         "deep.tif": _file(deep, "TIFF", compression="tiff_adobe_deflate"),
         "sepia.png": _file(sepia, "PNG"),
         "turned.jpg": _file(membrane_section(63, 224)[0][:151], "JPEG", quality=92, exif=exif),
-        "tiled.jpg": _file(membrane_section(64, 640)[0][:560, :600], "JPEG", quality=60),
+        "tiled.jpg": _file(membrane_section(84, 640)[0][:560, :600], "JPEG", quality=60),
         "doubtful.png": _file(_doubtful(), "PNG"),
         "chart.png": _file(_chart(), "PNG"),
     }
@@ -51,7 +51,7 @@ def draw() -> Mapping[str, bytes]:
 def _doubtful() -> np.ndarray:
     """A section that gives way to a smooth slope before its frame ends: the screen is not sure."""
     picture = np.repeat(np.linspace(40, 230, 256)[:, None], 256, axis=1).astype(np.uint8)
-    picture[:, :224] = membrane_section(60)[0][:, :224]
+    picture[:, :212] = membrane_section(61)[0][:, :212]
     return picture
 
 

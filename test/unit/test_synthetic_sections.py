@@ -1,7 +1,9 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from bioseg.datasets import kinds, synthetic_sections
+from bioseg.datasets import kinds, synthetic_cells, synthetic_sections
 
 
 def test_a_drawn_section_is_given_by_its_number():
@@ -16,8 +18,12 @@ def test_a_drawn_section_is_gray_and_as_large_as_asked(side):
     assert (picture == picture[..., :1]).all()
 
 
-def test_one_drawn_picture_in_twenty_is_a_section_and_says_so():
-    origins = [kinds.origin(number) for number in range(40)]
-    assert origins.count(("synthetic_sections", "membrane EM")) == 2
-    assert set(origins) == {("synthetic_sections", "membrane EM"), ("synthetic_other", "other")}
+def test_one_drawn_picture_in_twenty_is_a_section_one_shows_cells_and_all_say_so():
+    origins = Counter(kinds.origin(number) for number in range(40))
+    assert origins == {
+        ("synthetic_sections", "membrane EM"): 2,
+        ("synthetic_cells", "membrane EM"): 2,
+        ("synthetic_other", "other"): 36,
+    }
     np.testing.assert_array_equal(kinds.draw(20), synthetic_sections.draw(20))
+    np.testing.assert_array_equal(kinds.draw(30), synthetic_cells.draw(30))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from bioseg.datasets import (
     montgomery,
     shenzhen,
     split_by_group,
+    synthetic_cells,
     synthetic_other,
     synthetic_sections,
 )
@@ -47,8 +49,10 @@ KINDS = (
     "texture",
     "other",
 )
-SECTION_EVERY = 20
-"""Of the drawn pictures one in so many is a section: without any, cracked ground makes every unusual one suspect."""
+ROUND = 20
+"""Drawn pictures before the first again: one in a round is a section and one shows cultured cells."""
+SECTION, CELLS = 0, 10
+"""Without drawn sections cracked ground makes every unusual one suspect; only eight real pictures show a culture."""
 CHALLENGE_CHOOSE = range(10)
 DATASETS = tuple(
     reader.DATASET
@@ -107,14 +111,28 @@ def splits(data_dir: Path) -> Splits:
 
 
 def draw(number: int) -> NDArray[np.uint8]:
-    """Draw picture (H, W, 3), values 0 to 255, RGB: a section of electron microscopy, or something of no collection."""
-    return synthetic_other.draw(number) if number % SECTION_EVERY else synthetic_sections.draw(number)
+    """Draw picture (H, W, 3), values 0 to 255, RGB: electron microscopy, or something of no collection."""
+    return _drawn_by(number).draw(number)
 
 
 def origin(number: int) -> tuple[str, str]:
     """Tell source and kind of a drawn picture."""
-    module = synthetic_other if number % SECTION_EVERY else synthetic_sections
+    module = _drawn_by(number)
     return module.NAME, module.LABEL
+
+
+def _drawn_by(number: int) -> "_Drawings":
+    drawings: dict[int, _Drawings] = {SECTION: synthetic_sections, CELLS: synthetic_cells}
+    return drawings.get(number % ROUND, synthetic_other)
+
+
+class _Drawings(Protocol):
+    """A module of drawn pictures."""
+
+    NAME: str
+    LABEL: str
+
+    def draw(self, index: int) -> NDArray[np.uint8]: ...
 
 
 def without(source: str, data_dir: Path) -> Splits:

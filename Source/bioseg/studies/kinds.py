@@ -49,11 +49,11 @@ STUDY = Study(
     protocols={f"without-{source.split('/')[-1]}": partial(kinds.without, source) for source in UNSEEN},
     datasets=kinds.DATASETS,
     known_failures=(
-        "Three in ten pictures of textures are taken for something else; a few of them, of noise, and of"
-        " drawn cracks and cobwebs pass for membranes.",
-        "Electron microscopy unlike all sources may be refused: of eight images of HeLa cells none was accepted by a"
-        " network that had seen no such cell.",
-        "Of chest X-rays turned by 30 degrees seven in ten are refused, of the middles of brain MRI one in three.",
+        "Two in ten pictures of textures are taken for something else; a few of them and of drawn cracks pass for"
+        " membranes.",
+        "Electron microscopy unlike all sources and all drawings may be refused, and of cultured cells eight pictures"
+        " of one culture were at hand.",
+        "Of chest X-rays turned by 30 degrees half are refused, of the middles of brain MRI one in three.",
         "An image of a kind that no source shows, such as CT or ultrasound, is told as one of the known kinds.",
     ),
     promotion=Promotion(metric="accuracy"),
