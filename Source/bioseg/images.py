@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from bioseg import png
 from bioseg.errors import InvalidInput, UnreadableImage
 
+ADOBE_DEFLATE = 8
+"""The compression of TIFF that every reader knows."""
+
 Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W) gray or (H, W, 3) RGB."""
 
@@ -67,6 +70,11 @@ def encode_png(image: Image) -> bytes:
 def encode_mask(mask: NDArray[np.bool_]) -> bytes:
     """Encode (H, W) as a 1-bit PNG that decodes to 255 = foreground, 0 = background."""
     return png.encode_bits(mask)
+
+
+def encode_labels(labels: NDArray[np.uint16] | NDArray[np.uint32]) -> bytes:
+    """Encode the numbers of things (H, W) as a TIFF of one page without loss."""
+    return cv2.imencode(".tif", labels, [cv2.IMWRITE_TIFF_COMPRESSION, ADOBE_DEFLATE])[1].tobytes()
 
 
 def encode_probability(probability: NDArray[np.float32]) -> bytes:

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from bioseg import images, studies
 from bioseg.database import engine, moves, requests, tasks
 from bioseg.database.tables import RequestRecord
-from bioseg.decoding import stacks
 from bioseg.errors import BlobNotFound, InvalidInput, StoreUnavailable, UnknownRequest
 from bioseg.inference.instances import instances
 from bioseg.pictures import key_of
@@ -195,8 +194,7 @@ def numbered(platform: Platform, record: RequestRecord) -> bytes:
     """
     mask = _pixels(platform, record, "mask") > 0
     probability = _pixels(platform, record, "probability").astype(np.float32) / np.float32(255)
-    things = instances(probability, mask, studies.get(record.study).foreground_is)
-    return stacks.encode([things])
+    return images.encode_labels(instances(probability, mask, studies.get(record.study).foreground_is))
 
 
 def _pixels(platform: Platform, record: RequestRecord, what: Picture) -> images.Image:

@@ -372,3 +372,11 @@ def test_a_heat_map_is_red_at_one_and_blue_at_zero() -> None:
 @pytest.mark.parametrize("picture", [np.full((2, 2), 100, np.uint8), np.full((2, 2, 3), 100, np.uint8)])
 def test_a_heat_map_that_is_not_opaque_lets_the_picture_through(picture: np.ndarray) -> None:
     assert (images.heat_overlay(picture, np.zeros((1, 1), np.float32), opacity=0.0) == 100).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_labels_come_back_from_a_tiff_as_they_were(dtype: type) -> None:
+    labels = np.linspace(0, np.iinfo(dtype).max, 6000).reshape(60, 100).astype(dtype)
+    read = tifffile.imread(io.BytesIO(images.encode_labels(labels)))
+    assert read.dtype == dtype
+    np.testing.assert_array_equal(read, labels)
