@@ -186,8 +186,12 @@ def no_limit(_values: int) -> float:
 
 
 def technology(runtime: str, contract: Contract) -> str:
-    """Name of the module that loads bundles under a value of the setting `runtime`."""
-    return f"bioseg.inference.{'openvino' if runtime == 'openvino' else contract.framework}_runtime"
+    """Name of the module that loads bundles under a value of the setting `runtime`.
+
+    OpenVINO always runs a bundle in less than float32: the weights in its own framework are those it was made from.
+    """
+    served = runtime == "openvino" or contract.precision != "f32"
+    return f"bioseg.inference.{'openvino' if served else contract.framework}_runtime"
 
 
 def loader(runtime: str) -> Loader:

@@ -33,7 +33,8 @@ class Settings(BaseSettings):
     mlflow_uri: str = Field("", description="MLflow tracking server; empty: the one that `bioseg serve` starts.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the tracking server that `serve` starts.")
     runtime: Literal["openvino", "reference"] = Field(
-        "openvino", description="`openvino` serves; `reference` runs the bundle's own framework, Keras or torch."
+        "openvino",
+        description="`openvino` serves; `reference` runs a float32 bundle's own framework, Keras or torch.",
     )
     registry: Literal["folder", "mlflow"] = Field(
         "folder", description="Where versions live: `folder`, in the state folder, or `mlflow`, its model registry."

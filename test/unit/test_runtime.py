@@ -16,7 +16,7 @@ from bioseg.errors import BundleError, RuntimeUnavailable, UnknownVersion
 from bioseg.inference import Floats, Predictor
 from bioseg.registry.folder_registry import FolderRegistry
 from bioseg.registry.standing import shipped
-from bioseg.runtime import Runtime
+from bioseg.runtime import Runtime, technology
 from bioseg.settings import Settings
 from bioseg.testing.fakes import FakeSegmenter
 
@@ -201,3 +201,10 @@ class TestTechnologies:
         serving = Runtime(Settings.model_validate({}), registry, shipped(registry))
         with pytest.raises(RuntimeUnavailable, match=r"needs openvino .* bioseg\[serve\]"):
             serving.champion("kinds")
+
+
+@pytest.mark.parametrize(("precision", "module"), [("f32", "keras_runtime"), ("int8", "openvino_runtime")])
+def test_the_reference_runs_what_is_in_float32_in_its_own_framework(models: Path, precision: str, module: str) -> None:
+    bundle = FolderRegistry(models, models / "trained").open("membrane", "1")
+    contract = bundle.contract.model_copy(update={"precision": precision})
+    assert technology("reference", contract) == f"bioseg.inference.{module}"

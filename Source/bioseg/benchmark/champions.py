@@ -5,15 +5,15 @@ from collections.abc import Callable
 from bioseg import images, studies
 from bioseg.inference import Floats, classifying, segmenting
 from bioseg.platform import open_models
-from bioseg.runtime import Arm, Loader
+from bioseg.runtime import Arm
 from bioseg.settings import Settings
 
 SEGMENTER, SCREEN = "membrane", "kinds"
 
 
-def arms(settings: Settings, load: Loader | None = None) -> dict[str, Arm]:
+def arms(settings: Settings) -> dict[str, Arm]:
     """Load the champion of the lead study and that of its screen; raises as `Runtime.champion` does."""
-    runtime = open_models(settings, load).runtime
+    runtime = open_models(settings).runtime
     return {study: runtime.champion(study) for study in (SEGMENTER, SCREEN)}
 
 
