@@ -21,7 +21,7 @@ BASE ?= python:3.11-slim
 image = docker build --file $(1) --tag $(REGISTRY)bioseg-$(2):$(TAG) --build-arg BASE=$(BASE) \
   --build-arg REVISION=$$(git rev-parse HEAD) $(LAYERS) .
 # What `make train` calls the accurate membrane version, of which it makes one in 8 bits.
-ACCURATE := $(shell date +%Y.%m.%d)-accurate
+ACCURATE := $(shell date +%Y.%m.%d-%H%M)-accurate
 HOST ?= 127.0.0.1
 PORT ?= 8000
 

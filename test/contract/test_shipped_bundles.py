@@ -144,6 +144,11 @@ class TestOnRealImages:
     def test_membranes_are_found_in_sections_never_trained_on(self, reports, figure, least):
         assert reports["membrane"]["metrics"][figure]["mean"] >= least
 
+    def test_the_accurate_version_parts_cells(self, platform, measure):
+        accurate = measure(platform.runtime.version("membrane", ACCURATE))["metrics"]
+        assert accurate["v_rand"]["mean"] >= 0.984
+        assert accurate["v_info_instances"]["mean"] >= 0.989
+
     def test_what_serves_loses_next_to_nothing_against_the_accurate_version(self, platform, measure, reports):
         accurate, serves = measure(platform.runtime.version("membrane", ACCURATE)), reports["membrane"]
         for figure in ("dice", "v_rand"):

@@ -95,9 +95,13 @@ def _outline(rng: Generator, radius: float, roughness: float) -> Points:
     sizes = rng.normal(0, roughness, waves.size) / np.sqrt(waves)
     bulge = 1 + np.cos(angle[:, np.newaxis] * waves + rng.uniform(0, 2 * np.pi, waves.size)) @ sizes
     oval = np.stack([np.cos(angle), rng.uniform(0.7, 1) * np.sin(angle)], axis=1) * (radius * bulge)[:, np.newaxis]
-    turn = rng.uniform(0, np.pi)
-    turned = oval @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    turned = _turned(oval, rng.uniform(0, np.pi))
     return np.asarray(turned[np.argsort(np.arctan2(turned[:, 1], turned[:, 0]))], np.float64)
+
+
+def _turned(points: Points, angle: float) -> Points:
+    """Turn (N, 2) about the origin, radians."""
+    return np.asarray(points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]))
 
 
 def _bleb(rng: Generator, image: Field, tones: _Tones, place: Points, radius: float) -> None:
@@ -113,8 +117,7 @@ def _organelle(rng: Generator, image: Field, tones: _Tones, place: Points, radiu
     kind = rng.choice(4, p=[0.45, 0.35, 0.1, 0.1])
     width = length * (1.0 if kind >= 2 else rng.uniform(0.15, 0.6))
     shape = _outline(rng, 1, 0.06) * np.array([length, width])
-    turn = along + rng.normal(0, 0.5)
-    shape = place + shape @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    shape = place + _turned(shape, along + rng.normal(0, 0.5))
     darker = tones.cytoplasm - 0.35 * (tones.cytoplasm - tones.membrane)
     inside = (darker, tones.cytoplasm, tones.membrane - 15, tones.resin)[kind]
     _area(image, shape, inside, tones.membrane, rng.uniform(0.5, 1.3))
